@@ -1,0 +1,12 @@
+"""The Celery application. `celery -A config worker -Q ingest` runs a worker of the full stack."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
+
+app = Celery("commonplace")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["workers"], related_name="ingest")
+app.autodiscover_tasks(["workers"], related_name="maintenance")

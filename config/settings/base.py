@@ -1,0 +1,208 @@
+"""Settings shared by every deployment, read from the environment. README.md lists the variables."""
+
+from pathlib import Path
+
+import environ
+
+from config.valkey_socket import valkey_socket
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
+
+MEGABYTE = 1024 * 1024
+
+# --- Django -----------------------------------------------------------------------------------------
+SECRET_KEY = env.str("SECRET_KEY", default="")
+DEBUG = False
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/orgs"
+LOGOUT_REDIRECT_URL = "/login/"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "apps.accounts",
+    "apps.orgs",
+    "apps.events",
+    "apps.retrieval",
+    "apps.knowledge",
+    "apps.api",
+    "workers",
+    "config.admin.CommonplaceAdminConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- database ---------------------------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'commonplace.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # writers queue at BEGIN instead of failing at COMMIT
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# --- ingestion --------------------------------------------------------------------------------------
+PARSE_TIMEOUT_SECONDS = env.float("PARSE_TIMEOUT_SECONDS", default=900.0)
+PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", default=2048 * MEGABYTE)
+MAX_PAGES = env.int("MAX_PAGES", default=5000)
+MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=60_000_000)
+MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", default=50_000_000)
+OCR_LANGUAGES = tuple(env.list("OCR_LANGUAGES", default=["eng"]))
+INGEST_THREADS = env.int("INGEST_THREADS", default=2)
+LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
+MAX_INGEST_ATTEMPTS = env.int("MAX_INGEST_ATTEMPTS", default=3)
+SWEEP_INTERVAL_SECONDS = env.int("SWEEP_INTERVAL_SECONDS", default=15)
+REDISPATCH_AFTER_SECONDS = env.int("REDISPATCH_AFTER_SECONDS", default=120)
+# A revision that was replaced stays this long, so that a search begun before the flip still finds it whole.
+STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=30)
+
+# --- broker -----------------------------------------------------------------------------------------
+# Without BROKER_URL, `manage.py serve` starts the bundled Valkey on this socket.
+VALKEY_SOCKET = valkey_socket(DATA_DIR)
+BROKER_URL = env.str("BROKER_URL", default="")
+CELERY_BROKER_URL = BROKER_URL or f"redis+socket://{VALKEY_SOCKET}"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any parse may take, or the broker would hand a file that is being worked on to a second worker.
+    "visibility_timeout": int(PARSE_TIMEOUT_SECONDS * 2 + 3600),
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+}
+CELERY_TASK_ROUTES = {"workers.ingest.*": {"queue": "ingest"}, "workers.maintenance.*": {"queue": "maintenance"}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "workers.maintenance.sweep",
+        "schedule": SWEEP_INTERVAL_SECONDS,
+        "options": {"expires": SWEEP_INTERVAL_SECONDS},
+    },
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "maintenance"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+# --- objects ----------------------------------------------------------------------------------------
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://{HOST if HOST != '0.0.0.0' else '127.0.0.1'}:{PORT}")  # noqa: S104
+OBJECT_STORE = env.str("OBJECT_STORE", default="folder")  # or "s3"
+_OBJECT_STORES = {
+    "folder": {
+        "BACKEND": "apps.knowledge.storage.folder.FolderStore",
+        "OPTIONS": {"location": str(DATA_DIR / "objects")},
+    },
+    "s3": {
+        "BACKEND": "apps.knowledge.storage.s3.S3Store",
+        "OPTIONS": {
+            "bucket_name": env.str("S3_BUCKET", default=""),
+            "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+            "region_name": env.str("S3_REGION", default="us-east-1"),
+            "signature_version": "s3v4",
+            "querystring_auth": True,
+        },
+    },
+}
+STORAGES = {
+    "objects": _OBJECT_STORES[OBJECT_STORE],
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STORAGE_EVENTS_QUEUE_URL = env.str("STORAGE_EVENTS_QUEUE_URL", default="")
+UPLOAD_URL_SECONDS = env.int("UPLOAD_URL_SECONDS", default=3600)
+DOWNLOAD_URL_SECONDS = env.int("DOWNLOAD_URL_SECONDS", default=3600)
+MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=512 * MEGABYTE)
+
+# --- retrieval --------------------------------------------------------------------------------------
+QDRANT_URL = env.str("QDRANT_URL", default="")  # empty: Qdrant Edge in VECTOR_DIR
+QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="") or None
+VECTOR_DIR = DATA_DIR / "vectors"
+EMBEDDING_BACKEND = env.str("EMBEDDING_BACKEND", default="auto")  # torch, openvino; auto: the faster that works
+EMBEDDING_CACHE_DIR = DATA_DIR / "models"
+EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
+
+# --- HTTP -------------------------------------------------------------------------------------------
+MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2 * MEGABYTE)  # of anything but an upload
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.api.common.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.FormParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Commonplace",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+# --- logs -------------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        name: {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False} for name in ("apps", "workers", "config")
+    },
+}
