@@ -1,0 +1,100 @@
+"""Organizations, who belongs to them, and the keys that speak for them."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.base import identifiers
+from apps.orgs.roles import Ability, Role
+from apps.orgs.tenancy import TenantManager, TenantModel
+
+
+class Plan(models.Model):
+    """What an organization may use. Seeded by a migration, edited by an operator in the admin."""
+
+    name = models.SlugField(primary_key=True, max_length=40)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    requests_per_hour = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    requests_per_day = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Organization(models.Model):
+    """A tenant. Reach one through ``Organization.objects.of_user``, or by an API key."""
+
+    id = models.CharField(
+        primary_key=True,
+        max_length=identifiers.MAX_LENGTH,
+        default=identifiers.new_organization_id,
+        editable=False,
+    )
+    name = models.CharField(max_length=200)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, default="local", related_name="organizations")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantModel):
+    id = models.CharField(
+        primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_membership_id, editable=False
+    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[TenantManager["Membership"]] = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user"], name="membership_once_per_organization"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} is {self.role} of {self.organization_id}"
+
+
+class ApiKey(TenantModel):
+    """A bearer key of one user for one organization. Only a SHA-256 of its 256-bit secret is kept: it is
+    random, so a slow password hash would add nothing but time to every request."""
+
+    id = models.CharField(
+        primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_api_key_id, editable=False
+    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    secret_hash = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognize it by.")
+    scopes = models.JSONField(default=list, help_text="Abilities; the user's role bounds them.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[TenantManager["ApiKey"]] = TenantManager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(Ability(scope) for scope in self.scopes if scope in set(Ability))
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())

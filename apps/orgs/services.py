@@ -1,0 +1,36 @@
+"""Changes to organizations that span rows."""
+
+from apps.accounts.models import User
+from apps.base.errors import ValidationFailed
+from apps.orgs.models import Membership, Organization
+from apps.orgs.roles import Role
+from apps.orgs.scope import tenant_scope
+from apps.orgs.signals import organization_created, organization_deleting
+from django.db import transaction
+
+
+@transaction.atomic
+def create_organization(*, name: str, owner: User, plan: str | None = None) -> Organization:
+    """Make an organization with its owner and, by way of the signal, its default library."""
+    name = name.strip()
+    if not name:
+        raise ValidationFailed("An organization needs a name.", fields={"name": ["This field may not be blank."]})
+    organization = Organization.objects.create(name=name, **({"plan_id": plan} if plan else {}))
+    with tenant_scope(organization.pk):
+        Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
+        organization_created.send(sender=Organization, organization=organization, creator=owner)
+    return organization
+
+
+def rename_organization(*, organization: Organization, name: str) -> Organization:
+    organization.name = name.strip()
+    organization.save(update_fields=["name", "updated_at"])
+    return organization
+
+
+@transaction.atomic
+def delete_organization(*, organization: Organization) -> None:
+    """Delete the organization and all it owns; objects and vectors follow by their tombstones."""
+    with tenant_scope(organization.pk):
+        organization_deleting.send(sender=Organization, organization=organization)
+        organization.delete()
