@@ -1,0 +1,36 @@
+"""Hints to the queue. The row says what is to be done; a lost message costs time, never work."""
+
+import logging
+from datetime import timedelta
+
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from apps.knowledge.models import File
+
+logger = logging.getLogger(__name__)
+
+INGEST_TASK = "workers.ingest.process_file"
+PURGE_TASK = "workers.maintenance.purge_tombstone"
+
+
+def send(file: File, *, delay: timedelta = timedelta()) -> None:
+    """Send the file to the ingest queue once the transaction commits; the sweep sends it again if that fails."""
+    File.objects.filter(pk=file.pk).update(dispatched_at=timezone.now() + delay)
+    _send_on_commit(INGEST_TASK, file.organization_id, file.pk, queue="ingest", delay=delay)
+
+
+def send_purge(organization_id: str, tombstone_id: int) -> None:
+    _send_on_commit(PURGE_TASK, organization_id, tombstone_id, queue="maintenance")
+
+
+def _send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:
+    def publish() -> None:
+        try:
+            current_app.send_task(task, args=args, queue=queue, countdown=delay.total_seconds() or None, retry=False)
+        except OperationalError as error:
+            logger.warning("The broker took no %s%s (%s); the sweep will send it again.", task, args, error)
+
+    transaction.on_commit(publish, robust=True)

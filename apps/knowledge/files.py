@@ -1,0 +1,90 @@
+"""What can be done with a file once it is there."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.base.errors import Conflict
+from apps.events.services import record
+from apps.knowledge import dispatch
+from apps.knowledge.leases import WRITE_MARGIN
+from apps.knowledge.lifecycle import transition
+from apps.knowledge.models import File, Tombstone
+from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import ObjectMissing
+
+
+def download_link(file: File) -> str:
+    """A signed URL that serves the file's bytes for ``DOWNLOAD_URL_SECONDS``.
+
+    Raises ObjectMissing while nothing is uploaded.
+    """
+    store = object_store()
+    if store.stat(file.key) is None:
+        raise ObjectMissing
+    return store.presign_get(
+        file.key,
+        file_name=file.file_name,
+        content_type=file.content_type,
+        seconds=settings.DOWNLOAD_URL_SECONDS,
+    )
+
+
+def reindex(file: File, *, actor_id: str = "") -> bool:
+    """Parse and embed again; the text that is live stays searchable until the new one is READY.
+
+    False when the file is queued or being processed already. Raises Conflict for a file without bytes.
+    """
+    if file.status in {FileStatus.ENQUEUED, FileStatus.PROCESSING}:
+        return False
+    if file.status == FileStatus.WAITING_UPLOAD or object_store().stat(file.key) is None:
+        raise Conflict("This file's content was never uploaded, so there is nothing to index.")
+    with transaction.atomic():
+        moved = transition(
+            file,
+            FileStatus.ENQUEUED,
+            actor_id=actor_id,
+            available_at=timezone.now(),
+            unfinished_attempts=0,
+            transient_failures=0,
+        )
+        if moved:
+            dispatch.send(file)
+    return moved
+
+
+def delete_file(file: File, *, actor_id: str = "") -> None:
+    """Delete the row at once; the object and the vectors go with the tombstone left behind.
+
+    A worker that has the file can write until its lease ends, and a client can PUT until its URL expires:
+    the tombstone stays until both are over. Safe to repeat.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        current = File.objects.select_for_update().filter(pk=file.pk).first()
+        if current is None:
+            return
+        ends = [now]
+        if current.lease_expires_at:
+            ends.append(current.lease_expires_at + WRITE_MARGIN)
+        if current.status == FileStatus.WAITING_UPLOAD and current.upload_expires_at:
+            ends.append(current.upload_expires_at + timedelta(seconds=5))
+        tombstone = Tombstone.objects.create(
+            organization_id=current.organization_id,
+            knowledge_base_id=current.knowledge_base_id,
+            file_id=current.pk,
+            purge_after=max(ends),
+        )
+        record(
+            "file.deleted",
+            organization_id=current.organization_id,
+            knowledge_base_id=current.knowledge_base_id,
+            subject_id=current.pk,
+            actor_id=actor_id,
+            payload={"from": current.status, "fileName": current.file_name},
+        )
+        current.delete()
+        dispatch.send_purge(current.organization_id, tombstone.pk)

@@ -1,0 +1,101 @@
+"""Changes to knowledge bases that span rows."""
+
+from typing import Any
+
+from django.db import transaction
+from django.dispatch import receiver
+
+from apps.accounts.models import User
+from apps.base.errors import Conflict
+from apps.events.services import record
+from apps.knowledge.files import delete_file
+from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.models import Organization
+from apps.orgs.signals import organization_created, organization_deleting
+
+DEFAULT_TITLE = "Library"
+
+
+@transaction.atomic
+def create_knowledge_base(
+    *,
+    organization: Organization,
+    creator: User,
+    title: str,
+    llm_description: str = "",
+    type: str = KnowledgeBaseType.ORGANIZATION,
+    is_default: bool = False,
+) -> KnowledgeBase:
+    knowledge_base = KnowledgeBase.objects.create(
+        organization=organization,
+        creator=creator,
+        title=title,
+        llm_description=llm_description,
+        type=type,
+        is_default=is_default,
+    )
+    _record("knowledge_base.created", knowledge_base, actor_id=creator.pk)
+    return knowledge_base
+
+
+@transaction.atomic
+def update_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str, **changes: Any) -> KnowledgeBase:
+    for name, value in changes.items():
+        setattr(knowledge_base, name, value)
+    knowledge_base.save(update_fields=[*changes, "updated_at"])
+    _record("knowledge_base.updated", knowledge_base, actor_id=actor_id)
+    return knowledge_base
+
+
+@transaction.atomic
+def delete_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> None:
+    """Delete the knowledge base with its files.
+
+    Raises Conflict for the default library: dialects that name no knowledge base need it.
+    """
+    if knowledge_base.is_default:
+        raise Conflict("The default library can't be deleted. Delete its files, or the organization.")
+    _delete_with_files(knowledge_base, actor_id=actor_id)
+
+
+def default_library() -> KnowledgeBase:
+    """The library of the organization in scope."""
+    return KnowledgeBase.objects.get(is_default=True)
+
+
+@receiver(organization_created)
+def create_default_library(organization: Organization, creator: User, **_: object) -> None:
+    create_knowledge_base(
+        organization=organization,
+        creator=creator,
+        title=DEFAULT_TITLE,
+        llm_description="The organization's library.",
+        is_default=True,
+    )
+
+
+@receiver(organization_deleting)
+def delete_everything_of(organization: Organization, **_: object) -> None:
+    for knowledge_base in KnowledgeBase.objects.filter(organization=organization):
+        _delete_with_files(knowledge_base)
+
+
+def _delete_with_files(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> None:
+    # Locked first: a file made meanwhile would go with the row and leave its object and no tombstone.
+    KnowledgeBase.objects.select_for_update().filter(pk=knowledge_base.pk).first()
+    for file in File.objects.filter(knowledge_base=knowledge_base).iterator():
+        delete_file(file, actor_id=actor_id)
+    _record("knowledge_base.deleted", knowledge_base, actor_id=actor_id)
+    knowledge_base.delete()
+
+
+def _record(kind: str, knowledge_base: KnowledgeBase, *, actor_id: str) -> None:
+    record(
+        kind,
+        organization_id=knowledge_base.organization_id,
+        subject_id=knowledge_base.pk,
+        knowledge_base_id=knowledge_base.pk,
+        actor_id=actor_id,
+        payload={"title": knowledge_base.title, "type": knowledge_base.type},
+    )

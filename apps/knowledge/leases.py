@@ -1,0 +1,205 @@
+"""A worker's claim on a file: a lease that runs out, with the revision it writes as its fencing token.
+
+Every claim takes a new revision number. What a worker writes to the index carries that number, so one that
+lost its lease writes where nobody looks; and every change it makes here is guarded by it, so it can't touch
+the row either.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.base.errors import CommonplaceError
+from apps.knowledge import dispatch
+from apps.knowledge.lifecycle import transition
+from apps.knowledge.models import File, Tombstone
+from apps.knowledge.statuses import FileStatus
+from apps.retrieval.passages import RevisionAddress
+
+# How long after a lease ran out its holder may still be inside one index write.
+WRITE_MARGIN = timedelta(seconds=30)
+MAX_TRANSIENT_FAILURES = 12
+MAX_BACKOFF = timedelta(minutes=10)
+
+
+class LeaseLost(Exception):
+    """The file was deleted, or its lease ran out and another worker took it. Stop, and change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    file: File
+    revision: int
+
+    @property
+    def address(self) -> RevisionAddress:
+        file = self.file
+        return RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, self.revision)
+
+
+def claim(file_id: str, *, owner: str) -> Lease | None:
+    """Take an ENQUEUED file. None when there is nothing to take: it is done, held, gone, or not due yet.
+
+    A file whose workers vanished ``MAX_INGEST_ATTEMPTS`` times in a row becomes an ERROR instead.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        file = File.objects.select_for_update().filter(pk=file_id).first()
+        if file is None or file.status != FileStatus.ENQUEUED or file.available_at > now:
+            return None
+        if file.unfinished_attempts >= settings.MAX_INGEST_ATTEMPTS:
+            transition(
+                file,
+                FileStatus.ERROR,
+                message=f"Processing this file stopped its worker {file.unfinished_attempts} times. "
+                "It was set aside; reindex it to try again.",
+                error_code="quarantined",
+            )
+            return None
+        revision = file.last_revision + 1
+        claimed = transition(
+            file,
+            FileStatus.PROCESSING,
+            payload={"attempt": file.unfinished_attempts + 1, "worker": owner},
+            last_revision=revision,
+            unfinished_attempts=F("unfinished_attempts") + 1,
+            lease_owner=owner,
+            lease_expires_at=_lease_end(now),
+            pages_done=0,
+            page_count=None,
+        )
+        if not claimed:
+            return None
+        _bury(file, revision, purge_after=_lease_end(now) + WRITE_MARGIN)
+    return Lease(file, revision)
+
+
+def renew(lease: Lease, *, pages_done: int, page_count: int | None) -> datetime:
+    """Prove that the worker lives, and show how far it is. Returns when the lease now ends.
+
+    Raises LeaseLost.
+    """
+    now = timezone.now()
+    ends = _lease_end(now)
+    held = File.objects.filter(
+        pk=lease.file.pk, status=FileStatus.PROCESSING, last_revision=lease.revision, lease_expires_at__gt=now
+    ).update(lease_expires_at=ends, pages_done=pages_done, page_count=page_count, updated_at=now)
+    if not held:
+        raise LeaseLost
+    return ends
+
+
+def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload: dict[str, object]) -> None:
+    """READY: the revision just written becomes the live one, the one before it is left to the sweep.
+
+    Raises LeaseLost.
+    """
+    file, now = lease.file, timezone.now()
+    with transaction.atomic():
+        replaced = File.objects.select_for_update().filter(pk=file.pk).values_list("live_revision", flat=True).first()
+        moved = transition(
+            file,
+            FileStatus.READY,
+            revision=lease.revision,
+            payload=payload | {"chunks": chunk_count, "pages": page_count},
+            live_revision=lease.revision,
+            chunk_count=chunk_count,
+            page_count=page_count,
+            pages_done=page_count or 0,
+            **_no_lease(),
+        )
+        if not moved:
+            raise LeaseLost
+        Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
+        if replaced:
+            grace = timedelta(seconds=settings.STALE_REVISION_GRACE_SECONDS)
+            _bury(file, replaced, purge_after=now + grace)
+
+
+def fail(lease: Lease, error: CommonplaceError) -> None:
+    """ERROR, with the reason. What was live before stays live.
+
+    Raises LeaseLost.
+    """
+    with transaction.atomic():
+        moved = transition(
+            lease.file,
+            FileStatus.ERROR,
+            message=error.message,
+            error_code=error.code,
+            revision=lease.revision,
+            **_no_lease(),
+        )
+        if not moved:
+            raise LeaseLost
+        _purge_soon(lease)
+
+
+def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None) -> None:
+    """Give the file back unharmed: at a shutdown, or (with ``error``) after a fault that will pass.
+
+    A fault that comes back is retried with growing pauses, and after ``MAX_TRANSIENT_FAILURES`` it is final.
+    Raises LeaseLost.
+    """
+    failures = lease.file.transient_failures + 1 if error else 0
+    if error and failures > MAX_TRANSIENT_FAILURES:
+        fail(lease, error)
+        return
+    pause = min(MAX_BACKOFF, timedelta(seconds=2**failures)) if error else timedelta()
+    with transaction.atomic():
+        moved = transition(
+            lease.file,
+            FileStatus.ENQUEUED,
+            message=reason,
+            revision=lease.revision,
+            available_at=timezone.now() + pause,
+            **(_no_lease() | {"transient_failures": failures}),
+        )
+        if not moved:
+            raise LeaseLost
+        _purge_soon(lease)
+        dispatch.send(lease.file, delay=pause)
+
+
+def reclaim(file: File, *, reason: str) -> bool:
+    """Take back a file whose worker vanished, and queue it again. The attempt stays counted."""
+    with transaction.atomic():
+        moved = transition(
+            file,
+            FileStatus.ENQUEUED,
+            message=reason,
+            revision=file.last_revision,
+            available_at=timezone.now(),
+            lease_owner="",
+            lease_expires_at=None,
+        )
+        if moved:
+            dispatch.send(file)
+    return moved
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def _no_lease() -> dict[str, object]:
+    """An orderly end of an attempt, which clears what was held against the file."""
+    return {"lease_owner": "", "lease_expires_at": None, "unfinished_attempts": 0, "transient_failures": 0}
+
+
+def _bury(file: File, revision: int, *, purge_after: datetime) -> None:
+    Tombstone.objects.create(
+        organization_id=file.organization_id,
+        knowledge_base_id=file.knowledge_base_id,
+        file_id=file.pk,
+        revision=revision,
+        purge_after=purge_after,
+    )
+
+
+def _purge_soon(lease: Lease) -> None:
+    Tombstone.objects.filter(file_id=lease.file.pk, revision=lease.revision).update(purge_after=timezone.now())

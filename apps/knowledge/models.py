@@ -1,0 +1,191 @@
+"""Knowledge bases, the files in them, and the tombstones of what was deleted."""
+
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.base import identifiers
+from apps.knowledge.object_keys import object_key
+from apps.knowledge.statuses import EmbeddingMode, FileStatus, KnowledgeBaseType
+from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
+
+
+class KnowledgeBaseQuerySet(TenantQuerySet["KnowledgeBase"]):
+    def visible_to(self, user: User) -> Self:
+        """All of the organization's, and of the personal ones the user's own."""
+        return self.filter(Q(type=KnowledgeBaseType.ORGANIZATION) | Q(creator=user))
+
+
+class KnowledgeBase(TenantModel):
+    id = models.CharField(
+        primary_key=True,
+        max_length=identifiers.MAX_LENGTH,
+        default=identifiers.new_knowledge_base_id,
+        editable=False,
+    )
+    type = models.CharField(
+        max_length=12, choices=KnowledgeBaseType.choices, default=KnowledgeBaseType.ORGANIZATION
+    )
+    title = models.CharField(max_length=200)
+    llm_description = models.TextField(
+        blank=True, max_length=4000, help_text="Tells a language model what is in here and when to search it."
+    )
+    is_default = models.BooleanField(default=False, help_text="The library used where a call names none.")
+    is_public = models.BooleanField(default=False)
+    creator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[TenantManager["KnowledgeBase"]] = TenantManager.from_queryset(KnowledgeBaseQuerySet)()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization"], condition=Q(is_default=True), name="knowledge_base_one_default"
+            ),
+            models.CheckConstraint(condition=Q(type__in=KnowledgeBaseType.values), name="knowledge_base_type_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class File(TenantModel):
+    """One file and where it is on its way. ``status`` is changed by ``lifecycle.transition`` alone.
+
+    ``last_revision`` numbers the attempts to index the file and is the fencing token of the latest one;
+    ``live_revision`` is the one that searches see (0: none yet).
+    """
+
+    id = models.CharField(
+        primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_file_id, editable=False
+    )
+    knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="files")
+    creator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    # What the client said of it.
+    file_name = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=150)
+    embedding_mode = models.CharField(max_length=10, choices=EmbeddingMode.choices, default=EmbeddingMode.TEXT)
+    custom_instructions = models.TextField(blank=True, max_length=4000)
+    external_file_url = models.URLField(blank=True, max_length=2000)
+    tags = models.JSONField(default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    # What arrived.
+    upload_expires_at = models.DateTimeField(null=True, editable=False)
+    size_bytes = models.BigIntegerField(null=True, editable=False)
+    etag = models.CharField(max_length=100, blank=True, editable=False)
+
+    # Where it is.
+    status = models.CharField(
+        max_length=14, choices=FileStatus.choices, default=FileStatus.WAITING_UPLOAD, editable=False
+    )
+    status_message = models.TextField(blank=True, editable=False)
+    error_code = models.CharField(max_length=60, blank=True, editable=False)
+    page_count = models.PositiveIntegerField(null=True, editable=False)
+    pages_done = models.PositiveIntegerField(default=0, editable=False)
+    chunk_count = models.PositiveIntegerField(default=0, editable=False, help_text="Of the live revision.")
+    last_revision = models.PositiveIntegerField(default=0, editable=False)
+    live_revision = models.PositiveIntegerField(default=0, editable=False)
+
+    # The queue's memory.
+    dispatched_at = models.DateTimeField(null=True, editable=False, help_text="When a task was last sent.")
+    available_at = models.DateTimeField(default=timezone.now, editable=False, help_text="Not to be claimed before.")
+    lease_owner = models.CharField(max_length=200, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, editable=False)
+    unfinished_attempts = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Claims in a row whose worker vanished."
+    )
+    transient_failures = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    objects: ClassVar[TenantManager["File"]] = TenantManager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=FileStatus.values), name="file_status_known"),
+            models.CheckConstraint(
+                condition=~Q(status=FileStatus.PROCESSING) | Q(lease_expires_at__isnull=False),
+                name="file_processing_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=FileStatus.READY) | Q(chunk_count__gt=0, live_revision__gt=0),
+                name="file_ready_is_honest",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["knowledge_base", "created_at", "id"], name="file_listing"),  # a base's files
+            models.Index(  # sweep: uploaded, and the event never came
+                fields=["created_at"], condition=Q(status=FileStatus.WAITING_UPLOAD), name="file_waiting_upload"
+            ),
+            models.Index(  # sweep: enqueued, and the task got lost
+                fields=["dispatched_at"], condition=Q(status=FileStatus.ENQUEUED), name="file_enqueued"
+            ),
+            models.Index(  # sweep: claimed, and the worker vanished
+                fields=["lease_expires_at"], condition=Q(status=FileStatus.PROCESSING), name="file_leased"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def key(self) -> str:
+        return object_key(self.organization_id, self.knowledge_base_id, self.id)
+
+    @property
+    def progress(self) -> int:
+        """Percent of the pages that are indexed; 100 only when the file is READY."""
+        if self.status == FileStatus.READY:
+            return 100
+        if self.status != FileStatus.PROCESSING or not self.page_count:
+            return 0
+        return min(99, 100 * self.pages_done // self.page_count)
+
+
+class Tombstone(models.Model):
+    """What is in the index or the object store and belongs to no live row: it is hidden from searches
+    and purged after ``purge_after``, and this row stays until both places are seen to be empty of it.
+
+    With a ``revision``: that revision's vectors (one being written, failed, or replaced). Without: the
+    whole file, its object included. It references nothing, since it outlives what it names.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.CharField(max_length=identifiers.MAX_LENGTH)
+    knowledge_base_id = models.CharField(max_length=identifiers.MAX_LENGTH)
+    file_id = models.CharField(max_length=identifiers.MAX_LENGTH)
+    revision = models.PositiveIntegerField(null=True)
+    purge_after = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[TenantManager["Tombstone"]] = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["file_id", "revision"], name="tombstone_once_per_revision"),
+            models.UniqueConstraint(
+                fields=["file_id"], condition=Q(revision__isnull=True), name="tombstone_once_per_file"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["purge_after"], name="tombstone_due"),  # sweep
+            models.Index(  # every search: which revisions not to see
+                fields=["organization_id", "knowledge_base_id"],
+                condition=Q(revision__isnull=False),
+                name="tombstone_hidden",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_id}" + (f" revision {self.revision}" if self.revision is not None else "")

@@ -1,0 +1,61 @@
+"""Deletion, proven: a tombstone goes when the index and the object store are seen to be empty of it."""
+
+import logging
+
+from django.db.models import F
+from django.utils import timezone
+
+from apps.base.errors import CommonplaceError
+from apps.knowledge.models import File, Tombstone
+from apps.knowledge.object_keys import object_key
+from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
+from apps.retrieval import services as retrieval
+from apps.retrieval.passages import RevisionAddress
+
+logger = logging.getLogger(__name__)
+
+
+def purge(tombstone: Tombstone) -> bool:
+    """Remove what the tombstone names; True when nothing of it is left and the tombstone is gone.
+
+    Safe to repeat and to run early: what is due later is removed now and looked at again then.
+    """
+    try:
+        clean = _purge_file(tombstone) if tombstone.revision is None else _purge_revision(tombstone)
+    except CommonplaceError as error:
+        Tombstone.objects.filter(pk=tombstone.pk).update(attempts=F("attempts") + 1, last_error=error.message)
+        if not error.retryable:
+            raise
+        logger.warning("%s could not be purged yet: %s", tombstone, error.message)
+        return False
+    if not clean or tombstone.purge_after > timezone.now():
+        return False
+    Tombstone.objects.filter(pk=tombstone.pk).delete()
+    return True
+
+
+def _purge_file(tombstone: Tombstone) -> bool:
+    organization_id, file_id = tombstone.organization_id, tombstone.file_id
+    retrieval.delete_file(organization_id, file_id)
+    key = object_key(organization_id, tombstone.knowledge_base_id, file_id)
+    store = object_store()
+    store.remove(key)
+    return retrieval.count_vectors(organization_id, file_id=file_id) == 0 and store.stat(key) is None
+
+
+def _purge_revision(tombstone: Tombstone) -> bool:
+    revision = tombstone.revision
+    assert revision is not None  # noqa: S101 - told to mypy; the caller looked
+    file = File.objects.filter(pk=tombstone.file_id).first()
+    if file is not None and file.live_revision == revision:
+        Tombstone.objects.filter(pk=tombstone.pk).delete()
+        return False
+    being_written = file is not None and file.status == FileStatus.PROCESSING and file.last_revision == revision
+    if being_written or tombstone.purge_after > timezone.now():
+        return False
+    organization_id = tombstone.organization_id
+    retrieval.delete_revision(
+        RevisionAddress(organization_id, tombstone.knowledge_base_id, tombstone.file_id, revision)
+    )
+    return retrieval.count_vectors(organization_id, file_id=tombstone.file_id, revision=revision) == 0

@@ -1,0 +1,21 @@
+"""The words a file's and a knowledge base's columns may hold."""
+
+from django.db import models
+
+
+class FileStatus(models.TextChoices):
+    WAITING_UPLOAD = "WAITING-UPLOAD"
+    ENQUEUED = "ENQUEUED"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    ERROR = "ERROR"
+
+
+class EmbeddingMode(models.TextChoices):
+    TEXT = "TEXT"  # the text layer where there is one, OCR for pages that have none
+    OCR = "OCR"  # every page is read from its picture, whatever its text layer says
+
+
+class KnowledgeBaseType(models.TextChoices):
+    ORGANIZATION = "ORGANIZATION"
+    PERSONAL = "PERSONAL"

@@ -1,0 +1,152 @@
+"""How a file comes in: a signed URL is given out, the bytes arrive in the store, the file is queued."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.base.errors import Conflict, ValidationFailed
+from apps.events.services import record
+from apps.knowledge import dispatch, media_types
+from apps.knowledge.lifecycle import transition
+from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.object_keys import parse_object_key
+from apps.knowledge.statuses import EmbeddingMode, FileStatus
+from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import ObjectStat
+from apps.orgs.scope import tenant_scope
+
+logger = logging.getLogger(__name__)
+_NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
+
+
+class NotUploadedYet(Conflict):
+    code = "not_uploaded"
+    default_message = "Nothing has been uploaded for this file yet. PUT its bytes to the upload URL first."
+
+
+def request_upload(
+    *,
+    knowledge_base: KnowledgeBase,
+    creator: User,
+    file_name: str,
+    content_type: str,
+    embedding_mode: str = EmbeddingMode.TEXT,
+    custom_instructions: str = "",
+    external_file_url: str = "",
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+) -> tuple[File, str]:
+    """Make the row of a file that is to come, and the URL to PUT its bytes to.
+
+    Raises ValidationFailed for a name with a path in it or a type that can't be ingested.
+    """
+    check_name_and_type(file_name, content_type)
+    now = timezone.now()
+    with transaction.atomic():
+        file = File.objects.create(
+            organization_id=knowledge_base.organization_id,
+            knowledge_base=knowledge_base,
+            creator=creator,
+            file_name=file_name,
+            content_type=content_type,
+            embedding_mode=embedding_mode,
+            custom_instructions=custom_instructions,
+            external_file_url=external_file_url,
+            tags=list(tags),
+            metadata=dict(metadata or {}),
+            upload_expires_at=now + timedelta(seconds=settings.UPLOAD_URL_SECONDS),
+        )
+        record(
+            "file.created",
+            organization_id=file.organization_id,
+            knowledge_base_id=file.knowledge_base_id,
+            subject_id=file.pk,
+            actor_id=creator.pk,
+            payload={"to": file.status, "fileName": file_name},
+        )
+        url = object_store().presign_put(file.key, content_type=content_type, seconds=settings.UPLOAD_URL_SECONDS)
+    return file, url
+
+
+def check_name_and_type(file_name: str, content_type: str) -> None:
+    """Raises ValidationFailed."""
+    fields: dict[str, list[str]] = {}
+    if not file_name.strip():
+        fields["file_name"] = ["This field may not be blank."]
+    elif _NOT_IN_A_NAME.search(file_name) or PurePath(file_name).name != file_name or file_name in {".", ".."}:
+        fields["file_name"] = ["A file name, without a path or control characters, is expected."]
+    if not media_types.is_supported(content_type):
+        fields["content_type"] = [f"'{content_type}' is not a type that can be ingested."]
+    if fields:
+        raise ValidationFailed(" ".join(problem for problems in fields.values() for problem in problems), fields=fields)
+
+
+def object_arrived(key: str) -> bool:
+    """A storage event: the store says that it holds an object. True when that queued a file.
+
+    Safe to repeat, to reorder and to forge: what counts is what the store holds now.
+    """
+    parts = parse_object_key(key)
+    if parts is None:
+        logger.info("A storage event for %r, which is no file's key, was ignored.", key)
+        return False
+    with tenant_scope(parts.organization_id):
+        file = File.objects.filter(pk=parts.file_id, knowledge_base_id=parts.knowledge_base_id).first()
+        return file is not None and take_upload(file)
+
+
+def take_upload(file: File) -> bool:
+    """Queue a file whose bytes are in the store; one that is past that point is left alone.
+
+    Raises NotUploadedYet when the store has nothing.
+    """
+    if file.status != FileStatus.WAITING_UPLOAD:
+        return False
+    stat = object_store().stat(file.key)
+    if stat is None:
+        raise NotUploadedYet
+    return _enqueue_upload(file, stat)
+
+
+def give_up_waiting(file: File) -> bool:
+    """The upload URL expired unused: say so instead of waiting for ever."""
+    return transition(
+        file,
+        FileStatus.ERROR,
+        message="The upload never arrived and its URL has expired. Ask for a new upload URL.",
+        error_code="upload_expired",
+    )
+
+
+def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
+    if stat.size_bytes > settings.MAX_FILE_BYTES:
+        refused = transition(
+            file,
+            FileStatus.ERROR,
+            message=f"The upload has {stat.size_bytes} bytes; the limit is {settings.MAX_FILE_BYTES}.",
+            error_code="too_large",
+            size_bytes=stat.size_bytes,
+        )
+        if refused:
+            object_store().remove(file.key)
+        return False
+    with transaction.atomic():
+        moved = transition(
+            file,
+            FileStatus.ENQUEUED,
+            payload={"sizeBytes": stat.size_bytes},
+            size_bytes=stat.size_bytes,
+            etag=stat.etag,
+            available_at=timezone.now(),
+        )
+        if moved:
+            dispatch.send(file)
+    return moved
