@@ -1,0 +1,21 @@
+"""The maintenance queue: what keeps rows, objects and vectors in step."""
+
+from celery import shared_task
+
+from apps.knowledge import purge
+from apps.knowledge import sweep as sweeping
+from apps.knowledge.models import Tombstone
+from apps.orgs.scope import tenant_scope
+
+
+@shared_task
+def sweep() -> None:
+    sweeping.sweep()
+
+
+@shared_task
+def purge_tombstone(organization_id: str, tombstone_id: int) -> None:
+    with tenant_scope(organization_id):
+        tombstone = Tombstone.objects.filter(pk=tombstone_id).first()
+        if tombstone is not None:
+            purge.purge(tombstone)

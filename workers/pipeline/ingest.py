@@ -1,0 +1,170 @@
+"""One file from ENQUEUED to READY or an honest ERROR: claim, fetch, detect, parse, chunk, embed, index.
+
+Pages flow through: while the child process parses one, the chunks of the page before are embedded and
+written, so memory does not grow with the document, and progress counts pages that are done in every respect.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.base.errors import CommonplaceError
+from apps.knowledge import leases
+from apps.knowledge.leases import Lease, LeaseLost
+from apps.knowledge.models import File
+from apps.knowledge.statuses import EmbeddingMode
+from apps.knowledge.storage import object_store
+from apps.retrieval import services as retrieval
+from apps.retrieval.passages import Chunk, FileAttributes
+from apps.retrieval.runtime import get_embedder
+from workers.pipeline.chunking import chunk_pages
+from workers.pipeline.detection import detect
+from workers.pipeline.errors import EmptyFile, NoText
+from workers.pipeline.limits import parse_limits
+from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
+from workers.pipeline.parsing.process import parse_document
+from workers.stopping import is_stopping
+
+logger = logging.getLogger(__name__)
+INDEX_BATCH = 64  # chunks embedded and written at a time
+
+
+class Stopping(Exception):
+    """The worker is shutting down; the file goes back to the queue."""
+
+
+class InternalError(CommonplaceError):
+    code = "internal_error"
+    default_message = "Processing failed on our side. The operator's log has the cause; reindex to try again."
+
+
+def ingest_file(file_id: str, *, owner: str) -> None:
+    """Claim the file and bring it to its end. Does nothing for one that can't be claimed now."""
+    lease = leases.claim(file_id, owner=owner)
+    if lease is None:
+        return
+    started = time.monotonic()
+    try:
+        _bring_to_end(lease)
+    except LeaseLost:
+        logger.warning("%s %s: given up, the lease was lost", lease.file.pk, lease.file.file_name)
+        retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
+        return
+    file = lease.file
+    outcome = f"{file.page_count or 0} pages, {file.chunk_count} chunks" if not file.error_code else file.status_message
+    logger.info("%s %s: %s in %.1f s, %s", file.pk, file.file_name, file.status, time.monotonic() - started, outcome)
+
+
+def _bring_to_end(lease: Lease) -> None:
+    """Leave the file READY, in ERROR, or queued again. Raises LeaseLost."""
+    try:
+        _Attempt(lease).run()
+    except LeaseLost:
+        raise
+    except Stopping:
+        leases.release(lease, reason="The worker was stopped; the file is queued again.")
+    except CommonplaceError as error:
+        if error.retryable:
+            leases.release(lease, reason=f"{error.message} It will be tried again.", error=error)
+        else:
+            leases.fail(lease, error)
+    except Exception:
+        logger.exception("%s %s: unexpected failure", lease.file.pk, lease.file.file_name)
+        leases.fail(lease, InternalError())
+
+
+class _Attempt:
+    """One run over one file, and how far it is."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.file: File = lease.file
+        self.page_count: int | None = None
+        self.pages_parsed = 0
+        self.pages_done = 0
+        self.chunk_count = 0
+        self.ocr_confidences: list[float] = []
+        self.lease_ends: datetime = self.file.lease_expires_at or timezone.now()
+        self.renew_every_seconds = settings.LEASE_SECONDS / 3
+        self.renewed_at = time.monotonic()
+        self.shown_pages_done = 0
+
+    def run(self) -> None:
+        if not self.file.size_bytes:
+            raise EmptyFile
+        with object_store().local_copy(self.file.key) as path:
+            self._index(chunk_pages(self._pages(path), get_embedder()))
+        if self.chunk_count == 0:
+            raise NoText
+        self._prove_life(force=True)
+        payload: dict[str, object] = {}
+        if self.ocr_confidences:
+            payload["ocrPages"] = len(self.ocr_confidences)
+            payload["ocrConfidence"] = round(sum(self.ocr_confidences) / len(self.ocr_confidences), 3)
+        leases.complete(self.lease, chunk_count=self.chunk_count, page_count=self.page_count, payload=payload)
+
+    def _pages(self, path: Path) -> Iterator[ParsedPage]:
+        """The document's pages as the child process yields them, counted on their way."""
+        media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
+        options = ParseOptions(
+            limits=parse_limits(),
+            force_ocr=self.file.embedding_mode == EmbeddingMode.OCR,
+            ocr_languages=settings.OCR_LANGUAGES,
+        )
+        with closing(parse_document(path, media_type, options, should_stop=self._should_stop)) as pages:
+            for page in pages:
+                if page.number is not None:
+                    self.page_count = page.total
+                    self.pages_parsed = page.number
+                if page.ocr_confidence is not None:
+                    self.ocr_confidences.append(page.ocr_confidence)
+                yield page
+
+    def _index(self, chunks: Iterator[Chunk]) -> None:
+        attributes = FileAttributes(tags=tuple(self.file.tags), metadata=self.file.metadata)
+        batch: list[Chunk] = []
+        with closing(chunks):  # type: ignore[type-var]  # a generator, whose close() ends the child process
+            for chunk in chunks:
+                batch.append(chunk)
+                if len(batch) == INDEX_BATCH:
+                    self._write(batch, attributes)
+                    batch = []
+            self._write(batch, attributes)
+
+    def _write(self, batch: list[Chunk], attributes: FileAttributes) -> None:
+        if not batch:
+            return
+        self._prove_life()
+        retrieval.index_chunks(self.lease.address, attributes, batch)
+        self.chunk_count += len(batch)
+        # Chunks come in page order: with the last one written, every page before its own is done.
+        self.pages_done = (batch[-1].page_end or 1) - 1
+        self._prove_life()
+
+    def _should_stop(self) -> bool:
+        """Asked about once a second while a page is being parsed."""
+        self._prove_life()
+        return False
+
+    def _prove_life(self, *, force: bool = False) -> None:
+        """Renew the lease when a third of it is gone or there is progress to show.
+
+        Raises Stopping, and LeaseLost: also when the lease ran out unrenewed, because then another worker
+        may have the file already, and nothing may be written any more.
+        """
+        if is_stopping():
+            raise Stopping
+        if timezone.now() >= self.lease_ends:
+            raise LeaseLost
+        waited = time.monotonic() - self.renewed_at
+        has_progress = self.pages_done != self.shown_pages_done and waited > 0.5
+        if force or has_progress or waited > self.renew_every_seconds:
+            self.lease_ends = leases.renew(self.lease, pages_done=self.pages_done, page_count=self.page_count)
+            self.renewed_at = time.monotonic()
+            self.shown_pages_done = self.pages_done

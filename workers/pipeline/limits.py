@@ -1,0 +1,21 @@
+"""The limits of a parse, from the settings."""
+
+from django.conf import settings
+
+from workers.pipeline.parsing.blocks import ParseLimits, ParseOptions
+
+
+def parse_limits() -> ParseLimits:
+    return ParseLimits(
+        timeout_seconds=settings.PARSE_TIMEOUT_SECONDS,
+        memory_bytes=settings.PARSE_MEMORY_BYTES,
+        max_pages=settings.MAX_PAGES,
+        max_image_pixels=settings.MAX_IMAGE_PIXELS,
+        max_text_chars=settings.MAX_TEXT_CHARS,
+    )
+
+
+def parse_options(*, force_ocr: bool = False) -> ParseOptions:
+    return ParseOptions(
+        limits=parse_limits(), force_ocr=force_ocr, ocr_languages=tuple(settings.OCR_LANGUAGES)
+    )
