@@ -11,6 +11,8 @@ from apps.base import identifiers
 
 
 class UserManager(BaseUserManager["User"]):
+    use_in_migrations = False
+
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Make an account. Without a password it can't log in until one is set."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)

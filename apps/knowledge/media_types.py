@@ -38,23 +38,19 @@ class MediaType:
     is_text: bool = False
 
 
-_SOURCE_EXTENSIONS = tuple(
-    (
-        ".py .pyi .js .mjs .cjs .jsx .ts .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .rb .php "
-        ".swift .sh .bash .ps1 .sql .r .lua .pl .css .scss .yaml .yml .toml .ini .cfg .conf"
-    ).split()
-)
-_SOURCE_NAMES = tuple(
-    (
-        "text/x-python application/x-python-code text/x-script.python text/javascript "
-        "application/javascript application/x-javascript text/x-javascript text/typescript "
-        "application/typescript text/x-typescript text/x-java text/x-java-source text/x-kotlin text/x-c "
-        "text/x-csrc text/x-chdr text/x-c++ text/x-c++src text/x-csharp text/x-go text/x-rust text/x-ruby "
-        "application/x-ruby application/x-httpd-php text/x-php text/x-swift application/x-sh text/x-sh "
-        "text/x-shellscript text/x-sql application/sql text/css text/x-yaml text/yaml application/yaml "
-        "application/x-yaml application/toml"
-    ).split()
-)
+_SOURCE_EXTENSIONS = """
+    .py .pyi .js .mjs .cjs .jsx .ts .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .rb .php
+    .swift .sh .bash .ps1 .sql .r .lua .pl .css .scss .yaml .yml .toml .ini .cfg .conf
+"""
+_SOURCE_NAMES = """
+    text/x-python application/x-python-code text/x-script.python text/javascript
+    application/javascript application/x-javascript text/x-javascript text/typescript
+    application/typescript text/x-typescript text/x-java text/x-java-source text/x-kotlin text/x-c
+    text/x-csrc text/x-chdr text/x-c++ text/x-c++src text/x-csharp text/x-go text/x-rust text/x-ruby
+    application/x-ruby application/x-httpd-php text/x-php text/x-swift application/x-sh text/x-sh
+    text/x-shellscript text/x-sql application/sql text/css text/x-yaml text/yaml application/yaml
+    application/x-yaml application/toml
+"""
 
 MEDIA_TYPES: tuple[MediaType, ...] = (
     MediaType(PDF, "PDF document", (".pdf",), ("application/x-pdf", "application/acrobat", "text/pdf")),
@@ -82,8 +78,8 @@ MEDIA_TYPES: tuple[MediaType, ...] = (
     MediaType(
         SOURCE_CODE,
         "source code file",
-        _SOURCE_EXTENSIONS,
-        _SOURCE_NAMES,
+        tuple(_SOURCE_EXTENSIONS.split()),
+        tuple(_SOURCE_NAMES.split()),
         is_text=True,
     ),
     MediaType(PNG, "PNG image", (".png",), ("image/x-png",)),
