@@ -118,6 +118,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": int(PARSE_TIMEOUT_SECONDS * 2 + 3600),
     "socket_timeout": 10,
     "socket_connect_timeout": 5,
+    # A request must not wait for a broker that is away: the row is written, and the sweep sends it again.
+    "connect_retries_timeout": 0.5,
+    "max_retries": 1,
+    "interval_start": 0.1,
 }
 CELERY_TASK_ROUTES = {"workers.ingest.*": {"queue": "ingest"}, "workers.maintenance.*": {"queue": "maintenance"}}
 CELERY_BEAT_SCHEDULE = {
@@ -161,6 +165,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 STORAGE_EVENTS_QUEUE_URL = env.str("STORAGE_EVENTS_QUEUE_URL", default="")
+STORAGE_EVENTS_ENDPOINT_URL = env.str("STORAGE_EVENTS_ENDPOINT_URL", default="") or None
 UPLOAD_URL_SECONDS = env.int("UPLOAD_URL_SECONDS", default=3600)
 DOWNLOAD_URL_SECONDS = env.int("DOWNLOAD_URL_SECONDS", default=3600)
 MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=512 * MEGABYTE)
@@ -170,7 +175,7 @@ QDRANT_URL = env.str("QDRANT_URL", default="")  # empty: Qdrant Edge in VECTOR_D
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="") or None
 VECTOR_DIR = DATA_DIR / "vectors"
 EMBEDDING_BACKEND = env.str("EMBEDDING_BACKEND", default="auto")  # torch, openvino; auto: the faster that works
-EMBEDDING_CACHE_DIR = DATA_DIR / "models"
+EMBEDDING_CACHE_DIR = Path(env.str("EMBEDDING_CACHE_DIR", default=str(DATA_DIR / "models")))
 EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
 
 # --- HTTP -------------------------------------------------------------------------------------------

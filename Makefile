@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test test-embedded test-full check bench bench-footprint clean
+
+run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
+	@exec $(BIN)/python manage.py serve
+
+test: test-embedded test-full  ## every test, on each topology
+
+test-embedded: $(VENV)/.dev
+	$(BIN)/python -m pytest --topology embedded $(ARGS)
+
+test-full: $(VENV)/.dev
+	$(BIN)/python -m pytest --topology full $(ARGS)
+
+check: $(VENV)/.dev  ## style, types, import direction, Django's checks, migrations, OpenAPI
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --settings config.settings.test
+	$(BIN)/python manage.py makemigrations --check --dry-run --settings config.settings.test
+	$(BIN)/python manage.py check_schemas --settings config.settings.test
+
+bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORPUS_DIR names a folder of documents
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.search
+
+bench-footprint: $(VENV)/.dev  ## seconds to serve, and memory idle and after 100 files
+	$(BIN)/python -m benchmarks.footprint
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing (once; some minutes)…"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable ".[postgres,s3,dev]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""The embedded topology: everything that the full stack runs as services, inside one process and one folder."""

@@ -1,0 +1,53 @@
+"""Celery inside the web process: worker threads for each queue, and beat."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import beat
+from django.conf import settings
+
+from config.celery import app
+from workers.stopping import request_stop
+
+logger = logging.getLogger(__name__)
+# Maintenance has a thread of its own: the sweep must not wait behind files.
+MAINTENANCE_THREADS = 1
+
+
+@contextmanager
+def running_celery() -> Iterator[None]:
+    """Work on the queues while the context lasts. Leaving it stops long work at its next step, which gives
+    its file back to the queue."""
+    workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
+    threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
+    schedule = beat.EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler", max_interval=1)
+    for thread in (*threads, schedule):
+        thread.daemon = True
+        thread.start()
+    try:
+        yield
+    finally:
+        request_stop()
+        schedule.stop()
+        for worker in workers:
+            worker.stop()
+        for thread in threads:
+            thread.join(timeout=30)
+            if thread.is_alive():
+                logger.warning("%s did not stop in time; its file is queued again at the next start.", thread.name)
+
+
+def _worker(queue: str, concurrency: int) -> Any:
+    return app.WorkController(
+        app=app,
+        hostname=f"{queue}@embedded",
+        queues=[queue],
+        pool="threads",
+        concurrency=concurrency,
+        without_gossip=True,  # nobody to gossip with: one process
+        without_mingle=True,
+        without_heartbeat=True,
+    )

@@ -1,0 +1,58 @@
+"""The web server of the embedded topology."""
+
+import asyncio
+import logging
+import socket
+import threading
+
+import uvicorn
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+
+class PortInUse(Exception):
+    """Something else listens on the address we were given."""
+
+
+def bind() -> socket.socket:
+    """Take the port before anything else is started, so that a taken one is the first thing to be told.
+
+    Raises PortInUse.
+    """
+    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.HOST, settings.PORT))
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"{settings.HOST}:{settings.PORT} is taken ({error.strerror}). Choose another PORT.") from error
+    return listener
+
+
+def serve(listener: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way get some seconds to end."""
+    config = uvicorn.Config(
+        "config.asgi:application",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+    )
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def warm_up() -> None:
+    """Load the model beside the first requests, so that the first search need not wait for all of it."""
+    from apps.retrieval import runtime
+
+    def load() -> None:
+        try:
+            runtime.get_embedder().embed_query("warm up")
+        except Exception:
+            logger.exception("The embedding model could not be loaded; searches and files will fail until it can.")
+
+    threading.Thread(target=load, name="warm-up", daemon=True).start()

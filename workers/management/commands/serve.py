@@ -1,0 +1,52 @@
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.knowledge.sweep import sweep
+from apps.retrieval import runtime
+from config.embedded.celery_threads import running_celery
+from config.embedded.data_folder import FolderInUse, exclusive
+from config.embedded.first_run import FirstRun, ensure_first_run, facts_path
+from config.embedded.server import PortInUse, bind, serve, warm_up
+from config.embedded.valkey import running_valkey
+from workers.stopping import stop_on_signals
+
+
+class Command(BaseCommand):
+    help = "Run the whole of Commonplace in this process, on one data folder. Ctrl-C stops it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(settings.DATA_DIR))
+                listener = stack.enter_context(bind())
+            except (FolderInUse, PortInUse) as error:
+                raise CommandError(str(error)) from error
+            call_command("migrate", verbosity=0)
+            facts = ensure_first_run()
+            stop_on_signals()
+            if not settings.BROKER_URL:
+                stack.enter_context(running_valkey(settings.VALKEY_SOCKET.parent, settings.VALKEY_SOCKET))
+            stack.callback(runtime.close)
+            sweep(at_start=True)
+            stack.enter_context(running_celery())
+            warm_up()
+            self._greet(facts)
+            serve(listener)
+            self.stdout.write("Stopping…")
+        self.stdout.write("Stopped.")
+
+    def _greet(self, facts: FirstRun | None) -> None:
+        lines = [f"Commonplace serves on {settings.PUBLIC_URL}"]
+        if facts:
+            lines += [
+                f"  log in as  {facts['email']}  with password  {facts['password']}",
+                f"  API key    {facts['api_key']}",
+                f"  kept in    {facts_path()}",
+            ]
+        else:
+            lines.append(f"  login and API key are in {facts_path()}")
+        self.stdout.write("\n".join(lines))

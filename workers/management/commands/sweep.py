@@ -1,0 +1,20 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from apps.knowledge.sweep import sweep
+from workers.stopping import stop_on_signals, wait_for_stop
+
+
+class Command(BaseCommand):
+    help = "Find files that the queue forgot and send them on. Needs no worker and no broker to look."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=float, metavar="SECONDS", help="Go on until stopped. Default: once.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(str(sweep()))
+        if options["every"]:
+            stop_on_signals()
+            while not wait_for_stop(options["every"]):
+                self.stdout.write(str(sweep()))
