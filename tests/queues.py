@@ -1,0 +1,33 @@
+"""The hands of a worker: takes messages from the real broker and runs their tasks in this thread, so that a
+test's own transaction is seen by them."""
+
+from queue import Empty
+
+from config import celery_app
+from django.test import TestCase
+
+QUEUES = ("ingest", "maintenance")
+
+
+def run_queued_tasks() -> int:
+    """Run what is queued, and what that queues, until nothing is left. Returns the number of tasks."""
+    done = 0
+    with celery_app.connection_for_read() as connection:
+        progress = True
+        while progress:
+            progress = False
+            for name in QUEUES:
+                queue = connection.SimpleQueue(name)
+                try:
+                    message = queue.get_nowait()
+                except Empty:
+                    continue
+                finally:
+                    queue.close()
+                message.ack()
+                args = message.payload[0]
+                with TestCase.captureOnCommitCallbacks(execute=True):
+                    celery_app.tasks[message.headers["task"]].apply(args=args, throw=True)
+                done += 1
+                progress = True
+    return done

@@ -1,0 +1,33 @@
+"""Pytest plugin: starts the topology named by ``--topology`` before Django is set up."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+_services = ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--topology",
+        choices=("embedded", "full"),
+        default="embedded",
+        help="embedded: SQLite, folder store, Qdrant Edge; full: PostgreSQL, S3, qdrant-client.",
+    )
+
+
+@pytest.hookimpl(wrapper=True)  # a wrapper runs before every plain hook, pytest-django's included
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    from tests.services import topology
+
+    topology.start(early_config.known_args_namespace.topology, _services)
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    _services.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"topology: {config.getoption('topology')}"
