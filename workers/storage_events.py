@@ -1,0 +1,50 @@
+"""The consumer of S3's event queue: each notification that an object was created queues its file."""
+
+import logging
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+
+from apps.base.errors import CommonplaceError
+from apps.knowledge.storage_events import created_keys
+from apps.knowledge.uploads import NotUploadedYet, object_arrived
+
+logger = logging.getLogger(__name__)
+BATCH = 10  # the most that SQS gives at once
+
+
+def consume_once(*, wait_seconds: int = 20) -> int:
+    """Take one batch of messages and act on them; returns how many files were queued.
+
+    A message is deleted once it was acted on: one that fails comes back, and acting twice does no harm.
+    """
+    sqs = _client()
+    answer = sqs.receive_message(
+        QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, MaxNumberOfMessages=BATCH, WaitTimeSeconds=wait_seconds
+    )
+    queued = 0
+    for message in answer.get("Messages", []):
+        try:
+            queued += sum(map(_arrived, created_keys(message["Body"])))
+        except CommonplaceError as error:
+            logger.warning("A storage event will be read again: %s", error.message)
+            continue
+        sqs.delete_message(
+            QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, ReceiptHandle=message["ReceiptHandle"]
+        )
+    return queued
+
+
+def _arrived(key: str) -> bool:
+    try:
+        return object_arrived(key)
+    except NotUploadedYet:
+        return False  # the object is gone again; the sweep sees to the row
+
+
+@cache
+def _client() -> Any:
+    import boto3  # an extra: only deployments on S3 have it
+
+    return boto3.client("sqs", endpoint_url=settings.STORAGE_EVENTS_ENDPOINT_URL)
