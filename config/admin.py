@@ -17,7 +17,9 @@ class CommonplaceAdminSite(admin.AdminSite):
     site_title = "Commonplace"
     index_title = "Administration"
 
-    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+    def admin_view(
+        self, view: Callable[..., HttpResponse], cacheable: bool = False
+    ) -> Callable[..., HttpResponse]:
         @wraps(view)
         def in_system_scope(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             with system_scope("admin"):

@@ -1,15 +1,13 @@
 """Start-up checks of the configuration, each with the fix."""
 
 import os
-from collections.abc import Sequence
-from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 
 @register("commonplace")
-def required_variables_are_set(app_configs: Sequence[Any] | None, **_: object) -> list[CheckMessage]:
+def required_variables_are_set(**_: object) -> list[CheckMessage]:
     required: dict[str, str] = getattr(settings, "REQUIRED_VARIABLES", {})
     return [
         Error(
@@ -23,7 +21,11 @@ def required_variables_are_set(app_configs: Sequence[Any] | None, **_: object) -
 
 
 @register("commonplace")
-def object_store_is_complete(app_configs: Sequence[Any] | None, **_: object) -> list[CheckMessage]:
+def object_store_is_complete(**_: object) -> list[CheckMessage]:
     if settings.OBJECT_STORE == "s3" and not settings.STORAGES["objects"]["OPTIONS"]["bucket_name"]:
-        return [Error("OBJECT_STORE is s3 but S3_BUCKET is not set.", hint="Set S3_BUCKET.", id="commonplace.E100")]
+        return [
+            Error(
+                "OBJECT_STORE is s3 but S3_BUCKET is not set.", hint="Set S3_BUCKET.", id="commonplace.E100"
+            )
+        ]
     return []

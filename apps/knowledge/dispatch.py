@@ -29,7 +29,9 @@ def send_purge(organization_id: str, tombstone_id: int) -> None:
 def _send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:
     def publish() -> None:
         try:
-            current_app.send_task(task, args=args, queue=queue, countdown=delay.total_seconds() or None, retry=False)
+            current_app.send_task(
+                task, args=args, queue=queue, countdown=delay.total_seconds() or None, retry=False
+            )
         except OperationalError as error:
             logger.warning("The broker took no %s%s (%s); the sweep will send it again.", task, args, error)
 

@@ -100,7 +100,12 @@ def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload:
     """
     file, now = lease.file, timezone.now()
     with transaction.atomic():
-        replaced = File.objects.select_for_update().filter(pk=file.pk).values_list("live_revision", flat=True).first()
+        replaced = (
+            File.objects.select_for_update()
+            .filter(pk=file.pk)
+            .values_list("live_revision", flat=True)
+            .first()
+        )
         moved = transition(
             file,
             FileStatus.READY,
@@ -202,4 +207,6 @@ def _bury(file: File, revision: int, *, purge_after: datetime) -> None:
 
 
 def _purge_soon(lease: Lease) -> None:
-    Tombstone.objects.filter(file_id=lease.file.pk, revision=lease.revision).update(purge_after=timezone.now())
+    Tombstone.objects.filter(file_id=lease.file.pk, revision=lease.revision).update(
+        purge_after=timezone.now()
+    )

@@ -13,7 +13,9 @@ S = FileStatus
 TRANSITIONS: dict[FileStatus, frozenset[FileStatus]] = {
     S.WAITING_UPLOAD: frozenset({S.ENQUEUED, S.ERROR}),  # the bytes came; they never came, or are refused
     S.ENQUEUED: frozenset({S.PROCESSING, S.ERROR}),  # claimed; quarantined
-    S.PROCESSING: frozenset({S.READY, S.ERROR, S.ENQUEUED}),  # done; at fault; released, or its worker vanished
+    S.PROCESSING: frozenset(
+        {S.READY, S.ERROR, S.ENQUEUED}
+    ),  # done; at fault; released, or its worker vanished
     S.READY: frozenset({S.ENQUEUED}),  # reindex
     S.ERROR: frozenset({S.ENQUEUED}),  # retry, reindex
 }
@@ -47,7 +49,12 @@ def transition(
     guard: dict[str, Any] = {"pk": file.pk, "status": source}
     if revision is not None:
         guard["last_revision"] = revision
-    changes |= {"status": to, "status_message": message, "error_code": error_code, "updated_at": timezone.now()}
+    changes |= {
+        "status": to,
+        "status_message": message,
+        "error_code": error_code,
+        "updated_at": timezone.now(),
+    }
     with transaction.atomic():
         if not File.objects.filter(**guard).update(**changes):
             return False

@@ -36,7 +36,9 @@ class KnowledgeBase(TenantModel):
     )
     is_default = models.BooleanField(default=False, help_text="The library used where a call names none.")
     is_public = models.BooleanField(default=False)
-    creator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    creator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -48,7 +50,9 @@ class KnowledgeBase(TenantModel):
             models.UniqueConstraint(
                 fields=["organization"], condition=Q(is_default=True), name="knowledge_base_one_default"
             ),
-            models.CheckConstraint(condition=Q(type__in=KnowledgeBaseType.values), name="knowledge_base_type_known"),
+            models.CheckConstraint(
+                condition=Q(type__in=KnowledgeBaseType.values), name="knowledge_base_type_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -66,14 +70,18 @@ class File(TenantModel):
         primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_file_id, editable=False
     )
     knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="files")
-    creator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    creator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     # What the client said of it.
     file_name = models.CharField(max_length=255)
     content_type = models.CharField(max_length=150)
-    embedding_mode = models.CharField(max_length=10, choices=EmbeddingMode.choices, default=EmbeddingMode.TEXT)
+    embedding_mode = models.CharField(
+        max_length=10, choices=EmbeddingMode.choices, default=EmbeddingMode.TEXT
+    )
     custom_instructions = models.TextField(blank=True, max_length=4000)
     external_file_url = models.URLField(blank=True, max_length=2000)
     tags = models.JSONField(default=list, blank=True)
@@ -98,7 +106,9 @@ class File(TenantModel):
 
     # The queue's memory.
     dispatched_at = models.DateTimeField(null=True, editable=False, help_text="When a task was last sent.")
-    available_at = models.DateTimeField(default=timezone.now, editable=False, help_text="Not to be claimed before.")
+    available_at = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="Not to be claimed before."
+    )
     lease_owner = models.CharField(max_length=200, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)
     unfinished_attempts = models.PositiveSmallIntegerField(
@@ -122,9 +132,13 @@ class File(TenantModel):
             ),
         ]
         indexes = [
-            models.Index(fields=["knowledge_base", "created_at", "id"], name="file_listing"),  # a base's files
+            models.Index(
+                fields=["knowledge_base", "created_at", "id"], name="file_listing"
+            ),  # a base's files
             models.Index(  # sweep: uploaded, and the event never came
-                fields=["created_at"], condition=Q(status=FileStatus.WAITING_UPLOAD), name="file_waiting_upload"
+                fields=["created_at"],
+                condition=Q(status=FileStatus.WAITING_UPLOAD),
+                name="file_waiting_upload",
             ),
             models.Index(  # sweep: enqueued, and the task got lost
                 fields=["dispatched_at"], condition=Q(status=FileStatus.ENQUEUED), name="file_enqueued"

@@ -22,7 +22,11 @@ def purge(tombstone: Tombstone) -> bool:
     Safe to repeat and to run early: what is due later is removed now and looked at again then.
     """
     try:
-        clean = _purge_file(tombstone) if tombstone.revision is None else _purge_revision(tombstone)
+        clean = (
+            _purge_file(tombstone)
+            if tombstone.revision is None
+            else _purge_revision(tombstone, tombstone.revision)
+        )
     except CommonplaceError as error:
         Tombstone.objects.filter(pk=tombstone.pk).update(attempts=F("attempts") + 1, last_error=error.message)
         if not error.retryable:
@@ -44,14 +48,14 @@ def _purge_file(tombstone: Tombstone) -> bool:
     return retrieval.count_vectors(organization_id, file_id=file_id) == 0 and store.stat(key) is None
 
 
-def _purge_revision(tombstone: Tombstone) -> bool:
-    revision = tombstone.revision
-    assert revision is not None  # noqa: S101 - told to mypy; the caller looked
+def _purge_revision(tombstone: Tombstone, revision: int) -> bool:
     file = File.objects.filter(pk=tombstone.file_id).first()
     if file is not None and file.live_revision == revision:
         Tombstone.objects.filter(pk=tombstone.pk).delete()
         return False
-    being_written = file is not None and file.status == FileStatus.PROCESSING and file.last_revision == revision
+    being_written = (
+        file is not None and file.status == FileStatus.PROCESSING and file.last_revision == revision
+    )
     if being_written or tombstone.purge_after > timezone.now():
         return False
     organization_id = tombstone.organization_id

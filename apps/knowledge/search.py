@@ -69,7 +69,9 @@ def search(
 
 def _hidden_revisions(knowledge_base_ids: tuple[str, ...]) -> frozenset[tuple[str, int]]:
     rows = Tombstone.objects.filter(knowledge_base_id__in=knowledge_base_ids, revision__isnull=False)
-    return frozenset((file_id, revision or 0) for file_id, revision in rows.values_list("file_id", "revision"))
+    return frozenset(
+        (file_id, revision or 0) for file_id, revision in rows.values_list("file_id", "revision")
+    )
 
 
 def _is_seen(passage: Passage, file: File, hidden: frozenset[tuple[str, int]]) -> bool:

@@ -31,7 +31,9 @@ class Swept:
     purged: int
 
     def __bool__(self) -> bool:
-        return any((self.uploads_taken, self.uploads_expired, self.leases_expired, self.redispatched, self.purged))
+        return any(
+            (self.uploads_taken, self.uploads_expired, self.leases_expired, self.redispatched, self.purged)
+        )
 
 
 def sweep(*, at_start: bool = False) -> Swept:
@@ -48,7 +50,9 @@ def sweep(*, at_start: bool = False) -> Swept:
         if not at_start:
             waiting = [file for file in waiting if file.created_at < now - UPLOAD_EVENT_GRACE]
             stale = stale.filter(lease_expires_at__lt=now)
-            queued = queued.filter(dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS))
+            queued = queued.filter(
+                dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS)
+            )
         expired_leases = _page(stale, "lease_expires_at")
         forgotten = _page(queued, "dispatched_at")
         due = list(Tombstone.objects.filter(purge_after__lte=now).order_by("purge_after")[:BATCH])

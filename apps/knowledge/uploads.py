@@ -72,7 +72,9 @@ def request_upload(
             actor_id=creator.pk,
             payload={"to": file.status, "fileName": file_name},
         )
-        url = object_store().presign_put(file.key, content_type=content_type, seconds=settings.UPLOAD_URL_SECONDS)
+        url = object_store().presign_put(
+            file.key, content_type=content_type, seconds=settings.UPLOAD_URL_SECONDS
+        )
     return file, url
 
 
@@ -81,12 +83,16 @@ def check_name_and_type(file_name: str, content_type: str) -> None:
     fields: dict[str, list[str]] = {}
     if not file_name.strip():
         fields["file_name"] = ["This field may not be blank."]
-    elif _NOT_IN_A_NAME.search(file_name) or PurePath(file_name).name != file_name or file_name in {".", ".."}:
+    elif (
+        _NOT_IN_A_NAME.search(file_name) or PurePath(file_name).name != file_name or file_name in {".", ".."}
+    ):
         fields["file_name"] = ["A file name, without a path or control characters, is expected."]
     if not media_types.is_supported(content_type):
         fields["content_type"] = [f"'{content_type}' is not a type that can be ingested."]
     if fields:
-        raise ValidationFailed(" ".join(problem for problems in fields.values() for problem in problems), fields=fields)
+        raise ValidationFailed(
+            " ".join(problem for problems in fields.values() for problem in problems), fields=fields
+        )
 
 
 def object_arrived(key: str) -> bool:

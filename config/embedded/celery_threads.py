@@ -37,7 +37,9 @@ def running_celery() -> Iterator[None]:
         for thread in threads:
             thread.join(timeout=30)
             if thread.is_alive():
-                logger.warning("%s did not stop in time; its file is queued again at the next start.", thread.name)
+                logger.warning(
+                    "%s did not stop in time; its file is queued again at the next start.", thread.name
+                )
 
 
 def _worker(queue: str, concurrency: int) -> Any:

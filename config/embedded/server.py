@@ -27,7 +27,9 @@ def bind() -> socket.socket:
         listener.bind((settings.HOST, settings.PORT))
     except OSError as error:
         listener.close()
-        raise PortInUse(f"{settings.HOST}:{settings.PORT} is taken ({error.strerror}). Choose another PORT.") from error
+        raise PortInUse(
+            f"{settings.HOST}:{settings.PORT} is taken ({error.strerror}). Choose another PORT."
+        ) from error
     return listener
 
 
@@ -53,6 +55,8 @@ def warm_up() -> None:
         try:
             runtime.get_embedder().embed_query("warm up")
         except Exception:
-            logger.exception("The embedding model could not be loaded; searches and files will fail until it can.")
+            logger.exception(
+                "The embedding model could not be loaded; searches and files will fail until it can."
+            )
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()

@@ -123,7 +123,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 1,
     "interval_start": 0.1,
 }
-CELERY_TASK_ROUTES = {"workers.ingest.*": {"queue": "ingest"}, "workers.maintenance.*": {"queue": "maintenance"}}
+CELERY_TASK_ROUTES = {
+    "workers.ingest.*": {"queue": "ingest"},
+    "workers.maintenance.*": {"queue": "maintenance"},
+}
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "workers.maintenance.sweep",
@@ -174,7 +177,9 @@ MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=512 * MEGABYTE)
 QDRANT_URL = env.str("QDRANT_URL", default="")  # empty: Qdrant Edge in VECTOR_DIR
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="") or None
 VECTOR_DIR = DATA_DIR / "vectors"
-EMBEDDING_BACKEND = env.str("EMBEDDING_BACKEND", default="auto")  # torch, openvino; auto: the faster that works
+EMBEDDING_BACKEND = env.str(
+    "EMBEDDING_BACKEND", default="auto"
+)  # torch, openvino; auto: the faster that works
 EMBEDDING_CACHE_DIR = Path(env.str("EMBEDDING_CACHE_DIR", default=str(DATA_DIR / "models")))
 EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
 
@@ -208,6 +213,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        name: {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False} for name in ("apps", "workers", "config")
+        name: {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False}
+        for name in ("apps", "workers", "config")
     },
 }

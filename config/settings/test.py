@@ -5,11 +5,13 @@ import tempfile
 
 os.environ.setdefault("DATA_DIR", tempfile.gettempdir() + "/commonplace-test")
 
-from config.settings.base import *  # noqa: E402, F403
-from config.settings.base import DATABASES  # noqa: E402
+from config.settings.base import *  # noqa: F403
+from config.settings.base import DATABASES
 
 SECRET_KEY = "only for tests"  # noqa: S105
 ALLOWED_HOSTS = ["*"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}  # a file: threads share it as in real life
+    DATABASES["default"]["TEST"] = {
+        "NAME": DATABASES["default"]["NAME"]
+    }  # a file: threads share it as in real life

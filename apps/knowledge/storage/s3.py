@@ -57,7 +57,9 @@ class S3Store(S3Storage):
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         with _faults():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket_name, Prefix=prefix
+            )
             for page in pages:
                 yield from (item["Key"] for item in page.get("Contents", []))
 
