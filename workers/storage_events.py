@@ -30,9 +30,7 @@ def consume_once(*, wait_seconds: int = 20) -> int:
         except CommonplaceError as error:
             logger.warning("A storage event will be read again: %s", error.message)
             continue
-        sqs.delete_message(
-            QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, ReceiptHandle=message["ReceiptHandle"]
-        )
+        sqs.delete_message(QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
     return queued
 
 

@@ -18,7 +18,9 @@ class Event(TenantModel):
     kind = models.CharField(max_length=60)
     subject_id = models.CharField(max_length=40)
     knowledge_base_id = models.CharField(max_length=40, blank=True)
-    actor_id = models.CharField(max_length=40, blank=True, help_text="The user who did it; empty: the system.")
+    actor_id = models.CharField(
+        max_length=40, blank=True, help_text="The user who did it; empty: the system."
+    )
     message = models.TextField(blank=True)
     payload = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -27,7 +29,9 @@ class Event(TenantModel):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["organization", "subject_id", "id"], name="event_history")]  # a subject's history
+        indexes = [
+            models.Index(fields=["organization", "subject_id", "id"], name="event_history")
+        ]  # a subject's history
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_id}"

@@ -29,7 +29,9 @@ class Access:
 def organizations_of(user: User, key: ApiKey | None) -> QuerySet[Organization]:
     """The organizations the caller belongs to; a key sees its own only."""
     with system_scope("a caller's own memberships"):
-        rows = Organization.objects.filter(pk__in=Membership.objects.filter(user=user).values("organization_id"))
+        rows = Organization.objects.filter(
+            pk__in=Membership.objects.filter(user=user).values("organization_id")
+        )
     return rows if key is None else rows.filter(pk=key.organization_id)
 
 

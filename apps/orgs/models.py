@@ -47,7 +47,10 @@ class Organization(models.Model):
 
 class Membership(TenantModel):
     id = models.CharField(
-        primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_membership_id, editable=False
+        primary_key=True,
+        max_length=identifiers.MAX_LENGTH,
+        default=identifiers.new_membership_id,
+        editable=False,
     )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     role = models.CharField(max_length=10, choices=Role.choices)
@@ -70,12 +73,17 @@ class ApiKey(TenantModel):
     random, so a slow password hash would add nothing but time to every request."""
 
     id = models.CharField(
-        primary_key=True, max_length=identifiers.MAX_LENGTH, default=identifiers.new_api_key_id, editable=False
+        primary_key=True,
+        max_length=identifiers.MAX_LENGTH,
+        default=identifiers.new_api_key_id,
+        editable=False,
     )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=100)
     secret_hash = models.CharField(max_length=64, unique=True, editable=False)
-    hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognize it by.")
+    hint = models.CharField(
+        max_length=16, editable=False, help_text="The first characters, to recognize it by."
+    )
     scopes = models.JSONField(default=list, help_text="Abilities; the user's role bounds them.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -1,12 +1,13 @@
 """Changes to organizations that span rows."""
 
+from django.db import transaction
+
 from apps.accounts.models import User
 from apps.base.errors import ValidationFailed
 from apps.orgs.models import Membership, Organization
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
 from apps.orgs.signals import organization_created, organization_deleting
-from django.db import transaction
 
 
 @transaction.atomic
@@ -14,7 +15,9 @@ def create_organization(*, name: str, owner: User, plan: str | None = None) -> O
     """Make an organization with its owner and, by way of the signal, its default library."""
     name = name.strip()
     if not name:
-        raise ValidationFailed("An organization needs a name.", fields={"name": ["This field may not be blank."]})
+        raise ValidationFailed(
+            "An organization needs a name.", fields={"name": ["This field may not be blank."]}
+        )
     organization = Organization.objects.create(name=name, **({"plan_id": plan} if plan else {}))
     with tenant_scope(organization.pk):
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)

@@ -12,7 +12,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.STORAGE_EVENTS_QUEUE_URL:
-            raise CommandError("STORAGE_EVENTS_QUEUE_URL is not set: name the SQS queue that the bucket notifies.")
+            raise CommandError(
+                "STORAGE_EVENTS_QUEUE_URL is not set: name the SQS queue that the bucket notifies."
+            )
         stop_on_signals()
         while not is_stopping():
             consume_once(wait_seconds=5)

@@ -10,7 +10,9 @@ class Command(BaseCommand):
     help = "Find files that the queue forgot and send them on. Needs no worker and no broker to look."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--every", type=float, metavar="SECONDS", help="Go on until stopped. Default: once.")
+        parser.add_argument(
+            "--every", type=float, metavar="SECONDS", help="Go on until stopped. Default: once."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(str(sweep()))
