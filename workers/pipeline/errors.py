@@ -59,3 +59,21 @@ class ParserCrashed(ParseError):
 
     code = "parser_crashed"
     default_message = "The file made its parser fail. It may be damaged."
+
+
+class ParseStopped(CommonplaceError):
+    """The caller's ``should_stop`` said yes: nothing is wrong with the file."""
+
+    code = "parse_stopped"
+    http_status = 503
+    retryable = True
+    default_message = "Reading the file was stopped."
+
+
+class ParserUnavailable(CommonplaceError):
+    """The process that makes parsing children could not be started, or was killed from outside."""
+
+    code = "parser_unavailable"
+    http_status = 503
+    retryable = True
+    default_message = "The parser was stopped from outside."

@@ -1,0 +1,139 @@
+"""A PDF page's text layer as lines with their place and size, and whether it can be trusted.
+
+PDFium gives the text with its line ends; asking it for the box of every character would cost more than
+the parse, so only the first and the last character of each line are asked for.
+"""
+
+import ctypes
+import re
+from array import array
+from dataclasses import dataclass
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+# Above this share of characters that PDFium can't map to Unicode, or that are no characters, the text is
+# not what the page shows.
+GARBLED_SHARE = 0.2
+SAMPLED_CHARS = 256
+DOUBTFUL_ALPHANUMERIC_SHARE = 0.4
+
+_LIGATURES = {
+    0xFB00: "ff",
+    0xFB01: "fi",
+    0xFB02: "fl",
+    0xFB03: "ffi",
+    0xFB04: "ffl",
+    0xFB05: "st",
+    0xFB06: "st",
+}
+_NO_CHARACTER = re.compile("[\x00\x01\x03-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_LEADER = re.compile(r"[\s._·…-]+")  # the dots of a table of contents
+_BLANK = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Coordinates in points, from the page's lower left corner. ``height`` is the height of the line's
+    largest of first and last character with ascent and descent: some 1.2 times the font's size."""
+
+    text: str
+    left: float
+    right: float
+    top: float
+    bottom: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    lines: tuple[Line, ...]
+    chars: int
+    is_garbled: bool
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether most of it is neither letters nor digits, as a font without a mapping comes out."""
+        text = _LEADER.sub("", "".join(line.text for line in self.lines))
+        return sum(char.isalnum() for char in text) < DOUBTFUL_ALPHANUMERIC_SHARE * len(text)
+
+    @property
+    def usable_text(self) -> str:
+        return "" if self.is_garbled else "".join(line.text for line in self.lines)
+
+
+def read_text_layer(page: pdfium.PdfPage) -> TextLayer:
+    """The lines in the order of the page's content, which is the reading order of nearly all writers."""
+    text_page = page.get_textpage()
+    try:
+        count = text_page.count_chars()
+        if count <= 0:
+            return TextLayer((), 0, False)
+        text = _text(text_page, count)
+        lines = tuple(_lines(text_page, text))
+        chars = sum(len(_BLANK.sub("", line.text)) for line in lines)
+        return TextLayer(lines, chars, _is_garbled(text_page, text, count))
+    finally:
+        text_page.close()
+
+
+def _text(text_page: pdfium.PdfTextPage, count: int) -> str:
+    """The text with one str character for each UTF-16 unit, so that its indices are PDFium's own."""
+    buffer = (ctypes.c_ushort * (2 * count + 2))()
+    written = raw.FPDFText_GetText(text_page, 0, count, buffer)
+    units = array("H", bytes(buffer)[: 2 * max(0, written - 1)])  # without the closing zero
+    return "".join(map(chr, units))
+
+
+def _lines(text_page: pdfium.PdfTextPage, text: str) -> list[Line]:
+    lines = []
+    start = 0
+    for end in [*_LINE_END.finditer(text), None]:
+        stop = end.start() if end else len(text)
+        piece = text[start:stop]
+        if stripped := piece.strip():
+            first = start + piece.index(stripped[0])
+            last = first + len(stripped) - 1
+            lines.append(_line(text_page, stripped, first, last))
+        start = end.end() if end else stop
+    return lines
+
+
+def _line(text_page: pdfium.PdfTextPage, text: str, first: int, last: int) -> Line:
+    left1, bottom1, right1, top1 = _box(text_page, first)
+    left2, bottom2, right2, top2 = _box(text_page, last)
+    return Line(
+        text=_readable(text),
+        left=min(left1, left2),
+        right=max(right1, right2),
+        top=max(top1, top2),
+        bottom=min(bottom1, bottom2),
+        height=max(top1 - bottom1, top2 - bottom2),
+    )
+
+
+def _box(text_page: pdfium.PdfTextPage, text_index: int) -> tuple[float, float, float, float]:
+    rect = raw.FS_RECTF()
+    char_index = raw.FPDFText_GetCharIndexFromTextIndex(text_page, text_index)
+    if char_index < 0 or not raw.FPDFText_GetLooseCharBox(text_page, char_index, rect):
+        return 0.0, 0.0, 0.0, 0.0
+    return rect.left, rect.bottom, rect.right, rect.top
+
+
+def _readable(text: str) -> str:
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.translate(_LIGATURES)
+
+
+def _is_garbled(text_page: pdfium.PdfTextPage, text: str, count: int) -> bool:
+    visible = _BLANK.sub("", text)
+    if not visible:
+        return False
+    if len(_NO_CHARACTER.findall(visible)) > GARBLED_SHARE * len(visible):
+        return True
+    step = max(1, count // SAMPLED_CHARS)
+    sampled = range(0, count, step)
+    unmapped = sum(raw.FPDFText_HasUnicodeMapError(text_page, index) == 1 for index in sampled)
+    return unmapped > GARBLED_SHARE * len(sampled)

@@ -1,0 +1,133 @@
+"""What the first bytes, or an archive's directory, say for certain about a file's type.
+
+Signatures are tried before the statistical detector: they can't be wrong about what they know, and a
+file that carries two (a polyglot) is what it begins as, which is what a reader would open it as.
+"""
+
+import struct
+import zipfile
+from pathlib import Path
+
+from apps.knowledge import media_types
+from workers.pipeline.errors import Damaged, LimitExceeded, PasswordProtected
+
+HEAD_BYTES = 4096
+PDF_HEADER_WITHIN_BYTES = 1024  # ISO 32000-1, annex H.3.4.1: what readers accept
+MAX_ZIP_DIRECTORY_BYTES = 16 * 1024 * 1024
+
+_END_OF_DIRECTORY = b"PK\x05\x06"
+_END_OF_DIRECTORY_BYTES = 22
+_MAX_ZIP_COMMENT_BYTES = 65_535
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+
+# (offset, bytes, media type). Types we can't parse are named, so that the refusal can be specific.
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"%PDF-", media_types.PDF),
+    (0, b"\x89PNG\r\n\x1a\n", media_types.PNG),
+    (0, b"\xff\xd8\xff", media_types.JPEG),
+    (0, b"GIF87a", media_types.GIF),
+    (0, b"GIF89a", media_types.GIF),
+    (0, b"{\\rtf", "text/rtf"),
+    (0, b"\x7fELF", "application/x-executable"),
+    (0, b"\xcf\xfa\xed\xfe", "application/x-mach-binary"),
+    (0, b"\xfe\xed\xfa\xcf", "application/x-mach-binary"),
+    (0, b"\xca\xfe\xba\xbe", "application/x-mach-binary"),
+    (0, b"\x1f\x8b", "application/gzip"),
+    (0, b"BZh", "application/x-bzip2"),
+    (0, b"\xfd7zXZ\x00", "application/x-xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (0, b"Rar!\x1a\x07", "application/vnd.rar"),
+    (0, b"II*\x00", "image/tiff"),
+    (0, b"MM\x00*", "image/tiff"),
+    (0, b"SQLite format 3\x00", "application/vnd.sqlite3"),
+    (4, b"ftyp", "video/mp4"),
+)
+
+
+def read_signature(path: Path, head: bytes) -> str | None:
+    """The media type that the bytes prove, or None where they prove nothing.
+
+    ``head`` are the file's first ``HEAD_BYTES``. Raises PasswordProtected for an encrypted Office
+    document, Damaged for an archive without its directory.
+    """
+    for offset, magic, media_type in _SIGNATURES:
+        if head.startswith(magic, offset):
+            return _refine_iso_media(head) if media_type == "video/mp4" else media_type
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return media_types.WEBP
+    if head.startswith(b"MZ") and b"\x00" in head[:64]:
+        return "application/vnd.microsoft.portable-executable"
+    if head.startswith(_OLE2):
+        return _read_ole2(path)
+    if head.startswith((b"PK\x03\x04", _END_OF_DIRECTORY)):
+        return _read_zip(path)
+    if b"%PDF-" in head[:PDF_HEADER_WITHIN_BYTES] and not head.lstrip().startswith((b"<", b"{")):
+        return media_types.PDF
+    return None
+
+
+def _refine_iso_media(head: bytes) -> str:
+    return "image/heic" if head[8:12] in {b"heic", b"heix", b"mif1", b"hevc", b"msf1"} else "video/mp4"
+
+
+def _read_ole2(path: Path) -> str:
+    """Old Office files and encrypted new ones share this container; the latter name their one stream."""
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            if _ENCRYPTED_PACKAGE in block:
+                raise PasswordProtected("The Office document is password protected. Remove the password.")
+            if len(block) == 1 << 20:  # a name may lie across two blocks
+                stream.seek(-len(_ENCRYPTED_PACKAGE), 1)
+    return "application/x-ole-storage"
+
+
+def _read_zip(path: Path) -> str:
+    names = _zip_names(path)
+    if "word/document.xml" in names:
+        return media_types.DOCX
+    if "[Content_Types].xml" in names:
+        return _ooxml_main_part(path, names)
+    if "mimetype" in names:
+        with zipfile.ZipFile(path) as archive, archive.open("mimetype") as member:
+            return member.read(128).decode("ascii", "replace").strip().lower()
+    return "application/zip"
+
+
+def _ooxml_main_part(path: Path, names: set[str]) -> str:
+    """Office may name a document's main part as it likes (``word/document2.xml``): content types decide."""
+    with zipfile.ZipFile(path) as archive, archive.open("[Content_Types].xml") as member:
+        try:
+            content_types = member.read(1 << 20)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            raise Damaged from error
+    if b"wordprocessingml.document.main+xml" in content_types:
+        return media_types.DOCX
+    if any(name.startswith("xl/") for name in names):
+        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    if any(name.startswith("ppt/") for name in names):
+        return "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+    return "application/zip"
+
+
+def _zip_names(path: Path) -> set[str]:
+    """The names in an archive's directory, whose size is checked before it is read into memory."""
+    size = path.stat().st_size
+    tail_bytes = min(size, _END_OF_DIRECTORY_BYTES + _MAX_ZIP_COMMENT_BYTES)
+    with path.open("rb") as stream:
+        stream.seek(size - tail_bytes)
+        tail = stream.read(tail_bytes)
+    found = tail.rfind(_END_OF_DIRECTORY)
+    if found < 0 or len(tail) - found < _END_OF_DIRECTORY_BYTES:
+        raise Damaged("The file is cut short: the end of its archive is missing. Upload an intact copy.")
+    (directory_bytes,) = struct.unpack_from("<I", tail, found + 12)
+    if directory_bytes > MAX_ZIP_DIRECTORY_BYTES:
+        raise LimitExceeded(
+            f"The file's archive directory has {directory_bytes:,} bytes, more than the limit of "
+            f"{MAX_ZIP_DIRECTORY_BYTES:,}."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise Damaged("The file's archive is damaged. Upload an intact copy.") from error
