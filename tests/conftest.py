@@ -139,9 +139,11 @@ Upload = Callable[..., File]
 def upload(tenant: Tenant, api: CommittingClient) -> Upload:
     """Upload a file through the public door, and hand over its row: ENQUEUED."""
 
-    def do(name: str, data: bytes, content_type: str, **fields: Any) -> File:
+    def do(
+        name: str, data: bytes, content_type: str, *, into: KnowledgeBase | None = None, **fields: Any
+    ) -> File:
         answer = api.post(
-            f"{tenant.library_url}/files/upload-url",
+            f"{tenant.url}/knowledgebases/{(into or tenant.library).pk}/files/upload-url",
             {"fileName": name, "contentType": content_type, **fields},
             format="json",
         )

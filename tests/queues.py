@@ -3,8 +3,9 @@ test's own transaction is seen by them."""
 
 from queue import Empty
 
-from config import celery_app
 from django.test import TestCase
+
+from config import celery_app
 
 QUEUES = ("ingest", "maintenance")
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+from apps.retrieval.runtime import get_embedder
 from django.conf import settings
 from django.utils import timezone
 
@@ -22,7 +23,6 @@ from apps.knowledge.statuses import EmbeddingMode
 from apps.knowledge.storage import object_store
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
-from apps.retrieval.runtime import get_embedder
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.detection import detect
 from workers.pipeline.errors import EmptyFile, NoText
@@ -33,6 +33,7 @@ from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 INDEX_BATCH = 64  # chunks embedded and written at a time
+SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
 
 class Stopping(Exception):
@@ -57,8 +58,14 @@ def ingest_file(file_id: str, *, owner: str) -> None:
         retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
         return
     file = lease.file
-    outcome = f"{file.page_count or 0} pages, {file.chunk_count} chunks" if not file.error_code else file.status_message
-    logger.info("%s %s: %s in %.1f s, %s", file.pk, file.file_name, file.status, time.monotonic() - started, outcome)
+    outcome = (
+        f"{file.page_count or 0} pages, {file.chunk_count} chunks"
+        if not file.error_code
+        else file.status_message
+    )
+    logger.info(
+        "%s %s: %s in %.1f s, %s", file.pk, file.file_name, file.status, time.monotonic() - started, outcome
+    )
 
 
 def _bring_to_end(lease: Lease) -> None:
@@ -163,7 +170,7 @@ class _Attempt:
         if timezone.now() >= self.lease_ends:
             raise LeaseLost
         waited = time.monotonic() - self.renewed_at
-        has_progress = self.pages_done != self.shown_pages_done and waited > 0.5
+        has_progress = self.pages_done != self.shown_pages_done and waited >= SHOW_PROGRESS_SECONDS
         if force or has_progress or waited > self.renew_every_seconds:
             self.lease_ends = leases.renew(self.lease, pages_done=self.pages_done, page_count=self.page_count)
             self.renewed_at = time.monotonic()

@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from apps.base.errors import Conflict
+from apps.events.models import Event
+from apps.knowledge import leases
+from apps.knowledge.files import delete_file
+from apps.knowledge.knowledge_bases import create_knowledge_base, delete_knowledge_base
+from apps.knowledge.leases import Lease
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.object_keys import object_key
+from apps.knowledge.purge import purge
+from apps.knowledge.storage import object_store
+from apps.knowledge.sweep import sweep
+from apps.orgs.scope import system_scope
+from apps.orgs.services import delete_organization
+from apps.retrieval import services as retrieval
+from apps.retrieval.passages import Chunk, FileAttributes
+from tests.conftest import Tenant, Upload, committing
+
+TEXT = b"The albatross followed the ship for nine days. " * 20
+
+
+def _vectors(file: File) -> int:
+    return retrieval.count_vectors(file.organization_id, file_id=file.pk)
+
+
+def test_deleting_a_file_leaves_no_row_object_or_vector(
+    tenant: Tenant, ingest: Upload, run_workers: Callable[[], int]
+) -> None:
+    file = ingest("bird.txt", TEXT, "text/plain")
+    assert _vectors(file) == file.chunk_count > 0
+    with tenant.scope(), committing():
+        delete_file(file)
+    run_workers()
+    with tenant.scope():
+        assert not File.objects.filter(pk=file.pk).exists()
+        assert not Tombstone.objects.exists()
+        assert Event.objects.filter(subject_id=file.pk).last().kind == "file.deleted"  # type: ignore[union-attr]
+    assert object_store().stat(file.key) is None
+    assert _vectors(file) == 0
+
+
+def test_what_a_worker_still_writes_for_a_deleted_file_is_swept(
+    tenant: Tenant, claimed: Callable[[], Lease]
+) -> None:
+    with tenant.scope():
+        lease = claimed()
+        delete_file(lease.file)
+        assert not any(purge(tombstone) for tombstone in Tombstone.objects.all()), (
+            "the lease has not ended yet"
+        )
+        retrieval.index_chunks(lease.address, FileAttributes(), [Chunk(0, "written too late")])
+        assert _vectors(lease.file) == 1
+        Tombstone.objects.update(purge_after=timezone.now() - timedelta(seconds=1))
+        sweep()
+        assert _vectors(lease.file) == 0
+        assert not Tombstone.objects.exists()
+
+
+def test_tombstone_of_a_file_outlives_its_upload_url(tenant: Tenant, waiting_file: File) -> None:
+    with tenant.scope(), committing():
+        delete_file(waiting_file)
+    with tenant.scope():
+        tombstone = Tombstone.objects.get()
+        assert tombstone.purge_after > timezone.now() + timedelta(minutes=30)
+        assert not purge(tombstone)
+
+
+def test_deleting_twice_is_harmless(tenant: Tenant, waiting_file: File) -> None:
+    with tenant.scope():
+        same = File.objects.get(pk=waiting_file.pk)
+        delete_file(waiting_file)
+        delete_file(same)
+        assert Tombstone.objects.count() == 1
+
+
+def test_failed_attempt_leaves_no_vectors(tenant: Tenant, claimed: Callable[[], Lease]) -> None:
+    with tenant.scope():
+        lease = claimed()
+        retrieval.index_chunks(lease.address, FileAttributes(), [Chunk(0, "half of it")])
+        leases.fail(lease, Conflict("broken"))
+        sweep()
+        assert _vectors(lease.file) == 0
+        assert not Tombstone.objects.exists()
+
+
+def test_knowledge_base_goes_with_its_files(
+    tenant: Tenant, ingest: Upload, run_workers: Callable[[], int]
+) -> None:
+    with tenant.scope():
+        birds = create_knowledge_base(organization=tenant.organization, creator=tenant.owner, title="Birds")
+    kept = ingest("kept.txt", TEXT, "text/plain")
+    gone = ingest("gone.txt", TEXT, "text/plain", into=birds)
+    with tenant.scope(), committing():
+        delete_knowledge_base(birds)
+    run_workers()
+    assert (_vectors(kept) > 0, _vectors(gone)) == (True, 0)
+    assert object_store().stat(gone.key) is None
+    with tenant.scope():
+        assert list(File.objects.all()) == [kept]
+
+
+def test_default_library_cannot_be_deleted(tenant: Tenant) -> None:
+    with tenant.scope(), pytest.raises(Conflict):
+        delete_knowledge_base(tenant.library)
+
+
+def test_organization_takes_everything_with_it(
+    tenant: Tenant, stranger: Tenant, ingest: Upload, run_workers: Callable[[], int]
+) -> None:
+    file = ingest("bird.txt", TEXT, "text/plain")
+    key = object_key(file.organization_id, file.knowledge_base_id, file.pk)
+    with committing():
+        delete_organization(organization=tenant.organization)
+    run_workers()
+    assert retrieval.count_vectors(file.organization_id) == 0
+    assert object_store().stat(key) is None
+    with system_scope("tests"):
+        assert not Tombstone.objects.filter(organization_id=file.organization_id).exists()
+        assert list(KnowledgeBase.objects.all()) == [stranger.library]
