@@ -87,7 +87,7 @@ def check_name_and_type(file_name: str, content_type: str) -> None:
         _NOT_IN_A_NAME.search(file_name) or PurePath(file_name).name != file_name or file_name in {".", ".."}
     ):
         fields["file_name"] = ["A file name, without a path or control characters, is expected."]
-    if not media_types.is_supported(content_type):
+    if not media_types.is_supported(content_type, file_name):
         fields["content_type"] = [f"'{content_type}' is not a type that can be ingested."]
     if fields:
         raise ValidationFailed(
