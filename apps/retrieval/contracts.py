@@ -1,0 +1,158 @@
+"""What an embedder, a sparse encoder and a vector index promise. Every engine passes the same tests."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress, SearchScope
+
+FloatArray = NDArray[np.float32]
+TextSpan = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Term ids and their weights, equally long, each id once. Empty for a text without terms."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """A chunk with both of its vectors; ``dense`` is (dim,) float32, L2-normalized."""
+
+    chunk: Chunk
+    dense: FloatArray
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuery:
+    """A question in both of its forms; ``dense`` is (dim,) float32, L2-normalized."""
+
+    dense: FloatArray
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point either leg proposed, with its true score in both: ``cosine`` −1–1, ``bm25`` ≥ 0."""
+
+    point_id: str
+    cosine: float
+    bm25: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as the index holds it."""
+
+    point_id: str
+    address: RevisionAddress
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionCount:
+    """How many points the index holds for one revision of one file."""
+
+    organization_id: str
+    file_id: str
+    revision: int
+    points: int
+
+
+class Embedder(Protocol):
+    """Turns texts into dense vectors. Safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The model and its revision, in letters, digits, dots and dashes. Same name, same vectors."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def window_tokens(self) -> int:
+        """How many of a text's own tokens are seen; what follows is cut off."""
+
+    def embed_passages(self, texts: Sequence[str]) -> FloatArray:
+        """Return (n, dim) float32, L2-normalized, in the order of the texts; (0, dim) for none."""
+
+    def embed_query(self, text: str) -> FloatArray:
+        """Return (dim,) float32, L2-normalized. Does not wait behind passages being embedded."""
+
+    def token_spans(self, text: str) -> list[TextSpan]:
+        """Return the (start, end) characters of each of the model's tokens, special tokens left out."""
+
+    def close(self) -> None:
+        """Release the model's memory. The next call loads it again."""
+
+
+class SparseEncoder(Protocol):
+    """Turns texts into weighted terms. Safe to call from several threads at once."""
+
+    def encode_passage(self, text: str) -> SparseVector: ...
+
+    def encode_query(self, text: str) -> SparseVector: ...
+
+
+class VectorIndex(Protocol):
+    """Keeps the vectors of every tenant, in one collection. Safe to call from several threads at once.
+
+    Every method that names an organization raises OrganizationRequired when the name is empty, and every
+    method raises IndexUnavailable when the engine does not answer. A write that returned survives the
+    death of this process. Every write may be repeated.
+    """
+
+    def upsert(
+        self, address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[EncodedChunk]
+    ) -> None:
+        """Add the chunks, or replace those with the same file, revision and ordinal."""
+
+    def delete_revision(self, address: RevisionAddress) -> None: ...
+
+    def delete_file(self, organization_id: str, file_id: str) -> None: ...
+
+    def delete_knowledge_base(self, organization_id: str, knowledge_base_id: str) -> None: ...
+
+    def delete_organization(self, organization_id: str) -> None: ...
+
+    def set_attributes(self, organization_id: str, file_id: str, attributes: FileAttributes) -> None:
+        """Replace the tags and metadata stored beside every vector of the file."""
+
+    def count(
+        self,
+        organization_id: str,
+        *,
+        knowledge_base_id: str | None = None,
+        file_id: str | None = None,
+        revision: int | None = None,
+    ) -> int:
+        """Return the exact number of points. ``revision`` needs ``file_id``; without, ValueError."""
+
+    def candidates(self, scope: SearchScope, query: EncodedQuery, *, per_leg: int) -> list[Candidate]:
+        """Return the union of the ``per_leg`` best points of each leg, every one with both true scores.
+
+        The scope's organization alone is the corpus of BM25's document frequencies, so another tenant's
+        documents do not move these scores. A scope without a knowledge base finds nothing.
+        """
+
+    def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:
+        """Return those of the points that lie in the scope, by id. Points deleted meanwhile are missing."""
+
+    def revisions(self, organization_id: str) -> list[RevisionCount]:
+        """Return what the index holds for one organization."""
+
+    def all_revisions(self) -> Iterator[RevisionCount]:
+        """Yield what the index holds for every organization: for maintenance, never for a request."""
+
+    def check(self) -> None:
+        """Return when the engine answers and its collection is in place; else raise IndexUnavailable."""
+
+    def close(self) -> None:
+        """Release files and connections. Later calls raise IndexUnavailable."""

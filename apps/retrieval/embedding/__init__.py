@@ -1,0 +1,1 @@
+"""Dense embeddings: one model, two ways to run it."""

@@ -1,0 +1,126 @@
+"""The embedder: tokenizer, backend and query cache behind one door."""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from apps.retrieval.contracts import FloatArray, TextSpan
+from apps.retrieval.embedding.model import EmbeddingModel, forbid_downloads
+from apps.retrieval.embedding.tokenization import ModelTokenizer, TokenBatch
+from apps.retrieval.errors import EmbedderUnavailable
+
+logger = logging.getLogger(__name__)
+BackendName = Literal["auto", "torch", "openvino"]
+CACHED_QUERIES = 512
+
+
+class EmbeddingBackend(Protocol):
+    """Runs the model on tokens. Embeddings are (n, dim) float32, L2-normalized. Safe between threads."""
+
+    name: str
+
+    def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
+        """Yield every batch with its embeddings, in any order."""
+
+    def embed_query(self, batch: TokenBatch) -> FloatArray:
+        """Embed a batch of one, ahead of whatever ``embed_batches`` is busy with."""
+
+
+class TransformerEmbedder:
+    """A sentence-transformers model on a backend of choice; nothing is loaded before it is needed.
+
+    The tokenizer loads by itself, so that measuring text does not load the model.
+    """
+
+    def __init__(
+        self, model: EmbeddingModel, *, backend: BackendName, threads: int, cache_folder: Path
+    ) -> None:
+        self._model = model
+        self._backend_name = backend
+        self._threads = threads
+        self._cache_folder = cache_folder
+        self._loading = threading.RLock()
+        self._tokenizer: ModelTokenizer | None = None
+        self._backend: EmbeddingBackend | None = None
+        self._cached_query = lru_cache(maxsize=CACHED_QUERIES)(self._embed_query)
+
+    @property
+    def name(self) -> str:
+        return f"{self._model.name}-{self._model.revision}"
+
+    @property
+    def dimension(self) -> int:
+        return self._model.dimension
+
+    @property
+    def window_tokens(self) -> int:
+        return self._model.window_tokens
+
+    @property
+    def backend(self) -> EmbeddingBackend:
+        """The loaded backend; loads it on first use. Raises EmbedderUnavailable when none works."""
+        with self._loading:
+            if self._backend is None:
+                self._backend = self._load()
+                logger.info("Embedding with %s on %s.", self.name, self._backend.name)
+            return self._backend
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        with self._loading:
+            if self._tokenizer is None:
+                forbid_downloads()
+                self._tokenizer = ModelTokenizer(self._model)
+            return self._tokenizer
+
+    def embed_passages(self, texts: Sequence[str]) -> FloatArray:
+        embeddings = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        if texts:
+            for batch, rows in self.backend.embed_batches(self.tokenizer.batches(texts)):
+                embeddings[batch.rows] = rows
+        return embeddings
+
+    def embed_query(self, text: str) -> FloatArray:
+        return self._cached_query(text)
+
+    def token_spans(self, text: str) -> list[TextSpan]:
+        return self.tokenizer.spans(text)
+
+    def close(self) -> None:
+        with self._loading:
+            self._backend = None
+            self._tokenizer = None
+            self._cached_query.cache_clear()
+
+    def _embed_query(self, text: str) -> FloatArray:
+        (batch,) = self.tokenizer.batches([text])
+        embedding = self.backend.embed_query(batch)[0]
+        embedding.flags.writeable = False  # the cache hands the same array to every caller
+        return embedding
+
+    def _load(self) -> EmbeddingBackend:
+        if self._backend_name == "torch":
+            return self._load_torch()
+        if self._backend_name == "openvino":
+            return self._load_openvino()
+        try:
+            return self._load_openvino()
+        except (EmbedderUnavailable, ImportError, RuntimeError) as error:
+            logger.warning("OpenVINO cannot run the embedding model here, PyTorch does: %s", error)
+            return self._load_torch()
+
+    # Each is imported when chosen: PyTorch alone takes seconds and hundreds of megabytes.
+    def _load_torch(self) -> EmbeddingBackend:
+        from apps.retrieval.embedding.torch_backend import TorchBackend
+
+        return TorchBackend(self._model, threads=self._threads)
+
+    def _load_openvino(self) -> EmbeddingBackend:
+        from apps.retrieval.embedding.openvino_backend import OpenVinoBackend
+
+        return OpenVinoBackend(self._model, threads=self._threads, cache_folder=self._cache_folder)

@@ -1,0 +1,1 @@
+"""Vector engines. Nothing outside apps.retrieval imports them."""

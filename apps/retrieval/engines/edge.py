@@ -1,0 +1,143 @@
+"""Qdrant Edge: the engine inside this process, on a folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from apps.retrieval import payload
+from apps.retrieval.contracts import SparseVector
+from apps.retrieval.engines.edge_store import OPTIMIZE_AFTER_POINTS, ShardStore
+from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
+from apps.retrieval.filters import Match, PointFilter
+
+
+class EdgeIndex(HybridIndex):
+    """``folder`` holds a folder per collection. One process at a time: another raises IndexLocked.
+
+    Each call into the engine holds Python's global lock, so that batches are kept small.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        collection: str,
+        dimension: int,
+        lock_wait_seconds: float = 10.0,
+        optimize_after_points: int = OPTIMIZE_AFTER_POINTS,
+    ) -> None:
+        self._store = ShardStore(
+            folder / collection,
+            shard_config(dimension),
+            field_indexes(),
+            lock_wait_seconds=lock_wait_seconds,
+            optimize_after_points=optimize_after_points,
+        )
+
+    def check(self) -> None:
+        self._store.read(lambda shard: shard.info())
+
+    def close(self) -> None:
+        self._store.close()
+
+    def flush(self) -> None:
+        """Bring every write to the disk now, rather than in a few seconds."""
+        self._store.flush()
+
+    def optimize(self) -> None:
+        """Rebuild the index beside the current one and swap it in; maintenance does so by itself."""
+        self._store.optimize()
+
+    def _upsert(self, points: Sequence[EnginePoint]) -> None:
+        operation = edge.UpdateOperation.upsert_points(
+            [
+                edge.Point(
+                    point.point_id,
+                    {payload.DENSE: point.dense.tolist(), payload.SPARSE: _sparse(point.sparse)},
+                    dict(point.payload),
+                )
+                for point in points
+            ]
+        )
+        self._store.write(operation, changed_points=len(points))
+
+    def _delete(self, where: PointFilter) -> None:
+        if points := self._count(where):
+            operation = edge.UpdateOperation.delete_points_by_filter(_filter(where))
+            self._store.write(operation, changed_points=points)
+
+    def _set_payload(self, where: PointFilter, fields: Mapping[str, Any]) -> None:
+        operation = edge.UpdateOperation.set_payload_by_filter(_filter(where), dict(fields))
+        self._store.write(operation, changed_points=0)
+
+    def _count(self, where: PointFilter) -> int:
+        request = edge.CountRequest(exact=True, filter=_filter(where))
+        return self._store.read(lambda shard: shard.count(request))
+
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+        request = edge.QueryBatchRequest([_query(query) for query in queries])
+        answers = self._store.read(lambda shard: shard.query_batch(request))
+        return [{str(point.id): point.score for point in answer} for answer in answers]
+
+    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
+        request = edge.ScrollRequest(limit=limit, filter=_filter(where), with_payload=True)
+        records, _ = self._store.read(lambda shard: shard.scroll(request))
+        return {str(record.id): record.payload or {} for record in records}
+
+    def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
+        request = edge.FacetRequest(key, limit=limit, exact=True, filter=_filter(where) if where else None)
+        answer = self._store.read(lambda shard: shard.facet(request))
+        return [(str(hit.value), hit.count) for hit in answer.hits]
+
+
+def shard_config(dimension: int) -> edge.EdgeConfig:
+    return edge.EdgeConfig(
+        vectors={payload.DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+        sparse_vectors={payload.SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        # No graph over everybody's points, which no search may walk: one within each tenant instead.
+        # Tenants below the threshold (in KB of vectors) are scanned exactly, which is as quick.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
+    )
+
+
+def field_indexes() -> list[edge.UpdateOperation]:
+    return [
+        edge.UpdateOperation.create_field_index(
+            field,
+            edge.KeywordIndexParams(
+                is_tenant=True if field == payload.ORGANIZATION else None,
+                enable_hnsw=field in (payload.ORGANIZATION, payload.KNOWLEDGE_BASE),
+            ),
+        )
+        for field in payload.KEYWORD_FIELDS
+    ]
+
+
+def _query(query: LegQuery) -> edge.QueryRequest:
+    if isinstance(query.vector, SparseVector):
+        nearest = edge.Query.Nearest(_sparse(query.vector), using=payload.SPARSE)
+    else:
+        nearest = edge.Query.Nearest(query.vector.tolist(), using=payload.DENSE)
+    params = None
+    if query.idf_corpus is not None:
+        params = edge.SearchParams(idf=edge.IdfParams(corpus=_filter(query.idf_corpus)))
+    return edge.QueryRequest(limit=query.limit, query=nearest, filter=_filter(query.where), params=params)
+
+
+def _sparse(vector: SparseVector) -> edge.SparseVector:
+    return edge.SparseVector(list(vector.indices), list(vector.values))
+
+
+def _filter(where: PointFilter) -> edge.Filter:
+    must: list[Any] = [_condition(match) for match in where.must]
+    if where.ids is not None:
+        must.append(edge.HasIdCondition(set(where.ids)))
+    return edge.Filter(must=must, must_not=[_condition(match) for match in where.must_not])
+
+
+def _condition(match: Match) -> edge.FieldCondition:
+    if len(match.any_of) == 1:
+        return edge.FieldCondition(match.key, match=edge.MatchValue(match.any_of[0]))
+    return edge.FieldCondition(match.key, match=edge.MatchAny(list(match.any_of)))

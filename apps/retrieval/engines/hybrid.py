@@ -1,0 +1,183 @@
+"""What both engines share: tenancy, both legs of a search, and the shape of points.
+
+An engine adds a few primitives, each a handful of lines over its own API.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.retrieval import filters, payload
+from apps.retrieval.contracts import (
+    Candidate,
+    EncodedChunk,
+    EncodedQuery,
+    FloatArray,
+    RevisionCount,
+    SparseVector,
+    StoredChunk,
+)
+from apps.retrieval.filters import PointFilter
+from apps.retrieval.passages import FileAttributes, RevisionAddress, SearchScope
+
+# One write to the engine: small enough that searches slip in between, and that a request stays near 1 MB.
+UPSERT_BATCH = 100
+FIRST_FACET_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePoint:
+    point_id: str
+    dense: FloatArray
+    sparse: SparseVector
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LegQuery:
+    """One leg's nearest points. ``idf_corpus`` are the points BM25 counts documents over, for that leg only."""
+
+    vector: FloatArray | SparseVector
+    where: PointFilter
+    limit: int
+    idf_corpus: PointFilter | None = None
+
+
+class HybridIndex(ABC):
+    """A VectorIndex but for the primitives, all of which raise IndexUnavailable for the engine's faults."""
+
+    @abstractmethod
+    def _upsert(self, points: Sequence[EnginePoint]) -> None: ...
+
+    @abstractmethod
+    def _delete(self, where: PointFilter) -> None: ...
+
+    @abstractmethod
+    def _set_payload(self, where: PointFilter, fields: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def _count(self, where: PointFilter) -> int: ...
+
+    @abstractmethod
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+        """Return scores by point id, one dict per query, in one round trip."""
+
+    @abstractmethod
+    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
+        """Return payloads by point id."""
+
+    @abstractmethod
+    def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
+        """Return up to ``limit`` values of a keyword field with their exact counts; None counts all points."""
+
+    @abstractmethod
+    def check(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    # --- writing ------------------------------------------------------------------------------------
+
+    def upsert(
+        self, address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[EncodedChunk]
+    ) -> None:
+        filters.revision_filter(address)  # raises when the address names no organization
+        if not (address.knowledge_base_id and address.file_id):
+            raise ValueError("A point belongs to a knowledge base and a file.")
+        points = [
+            EnginePoint(
+                payload.point_id(address.file_id, address.revision, encoded.chunk.ordinal),
+                encoded.dense,
+                encoded.sparse,
+                payload.chunk_payload(address, attributes, encoded),
+            )
+            for encoded in chunks
+        ]
+        for start in range(0, len(points), UPSERT_BATCH):
+            self._upsert(points[start : start + UPSERT_BATCH])
+
+    def delete_revision(self, address: RevisionAddress) -> None:
+        self._delete_where(filters.revision_filter(address))
+
+    def delete_file(self, organization_id: str, file_id: str) -> None:
+        self._delete_where(filters.file_filter(organization_id, file_id))
+
+    def delete_knowledge_base(self, organization_id: str, knowledge_base_id: str) -> None:
+        self._delete_where(filters.knowledge_base_filter(organization_id, knowledge_base_id))
+
+    def delete_organization(self, organization_id: str) -> None:
+        self._delete_where(filters.organization_filter(organization_id))
+
+    def set_attributes(self, organization_id: str, file_id: str, attributes: FileAttributes) -> None:
+        where = filters.file_filter(organization_id, file_id)
+        if not where.matches_nothing:
+            self._set_payload(where, payload.attribute_fields(attributes))
+
+    def _delete_where(self, where: PointFilter) -> None:
+        if not where.matches_nothing:
+            self._delete(where)
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    def count(
+        self,
+        organization_id: str,
+        *,
+        knowledge_base_id: str | None = None,
+        file_id: str | None = None,
+        revision: int | None = None,
+    ) -> int:
+        where = filters.count_filter(
+            organization_id, knowledge_base_id=knowledge_base_id, file_id=file_id, revision=revision
+        )
+        return 0 if where.matches_nothing else self._count(where)
+
+    def candidates(self, scope: SearchScope, query: EncodedQuery, *, per_leg: int) -> list[Candidate]:
+        where = filters.scope_filter(scope)
+        if where.matches_nothing:
+            return []
+        corpus = filters.organization_filter(scope.organization_id)
+        dense_leg = LegQuery(query.dense, where, per_leg)
+        if not query.sparse.indices:  # nothing but stop words: there is no second leg
+            return [Candidate(point, cosine, 0.0) for point, cosine in self._search([dense_leg])[0].items()]
+        cosine, bm25 = self._search([dense_leg, LegQuery(query.sparse, where, per_leg, corpus)])
+
+        # What one leg proposed and the other missed gets its true score there too, not zero.
+        missing = []
+        if without_cosine := [point for point in bm25 if point not in cosine]:
+            missing.append((cosine, LegQuery(query.dense, where.among(without_cosine), len(without_cosine))))
+        if without_bm25 := [point for point in cosine if point not in bm25]:
+            narrowed = where.among(without_bm25)
+            missing.append((bm25, LegQuery(query.sparse, narrowed, len(without_bm25), corpus)))
+        if missing:
+            found = self._search([leg for _, leg in missing])
+            for (scores, _), more in zip(missing, found, strict=True):
+                scores.update(more)
+        # A point deleted between the two queries has no cosine, and no place among the results.
+        return [Candidate(point, score, bm25.get(point, 0.0)) for point, score in cosine.items()]
+
+    def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:
+        where = filters.scope_filter(scope).among(point_ids)
+        if where.matches_nothing:
+            return {}
+        found = self._fetch(where, len(point_ids))
+        return {point: payload.stored_chunk(point, fields) for point, fields in found.items()}
+
+    def revisions(self, organization_id: str) -> list[RevisionCount]:
+        where = filters.organization_filter(organization_id)
+        return [
+            payload.revision_count(organization_id, keyword, points)
+            for keyword, points in self._all_facets(payload.FILE_REVISION, where)
+        ]
+
+    def all_revisions(self) -> Iterator[RevisionCount]:
+        for organization_id, _ in self._all_facets(payload.ORGANIZATION, None):
+            yield from self.revisions(organization_id)
+
+    def _all_facets(self, key: str, where: PointFilter | None) -> list[tuple[str, int]]:
+        """Ask again with more room while the answer fills the room it had: nothing is cut off unseen."""
+        limit = FIRST_FACET_LIMIT
+        while len(hits := self._facet(key, where, limit)) >= limit:
+            limit *= 10
+        return sorted((value, points) for value, points in hits if points)

@@ -1,0 +1,181 @@
+"""A Qdrant server or cluster, over its REST API."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from apps.retrieval import payload
+from apps.retrieval.contracts import SparseVector
+from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
+from apps.retrieval.errors import IndexUnavailable
+from apps.retrieval.filters import Match, PointFilter
+
+TOO_SLOW_OR_TOO_MANY = (408, 429)
+NOT_FOUND, ALREADY_EXISTS = 404, 409
+
+
+class ServerIndex(HybridIndex):
+    """``url`` names the server. The collection is made on first use, so a server may come up later."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str | None,
+        collection: str,
+        dimension: int,
+        timeout_seconds: int = 30,
+    ) -> None:
+        self._collection = collection
+        self._dimension = dimension
+        self._is_prepared = False
+        self._preparing = threading.Lock()
+        self._client: QdrantClient | None = QdrantClient(
+            url=url, api_key=api_key, timeout=timeout_seconds, check_compatibility=False
+        )
+
+    def check(self) -> None:
+        with self._connection() as client:
+            client.get_collection(self._collection)
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _upsert(self, points: Sequence[EnginePoint]) -> None:
+        structs = [
+            models.PointStruct(
+                id=point.point_id,
+                vector={payload.DENSE: point.dense.tolist(), payload.SPARSE: _sparse(point.sparse)},
+                payload=dict(point.payload),
+            )
+            for point in points
+        ]
+        with self._connection() as client:
+            client.upsert(self._collection, structs, wait=True)
+
+    def _delete(self, where: PointFilter) -> None:
+        with self._connection() as client:
+            selector = models.FilterSelector(filter=_filter(where))
+            client.delete(self._collection, selector, wait=True)
+
+    def _set_payload(self, where: PointFilter, fields: Mapping[str, Any]) -> None:
+        with self._connection() as client:
+            client.set_payload(self._collection, dict(fields), points=_filter(where), wait=True)
+
+    def _count(self, where: PointFilter) -> int:
+        with self._connection() as client:
+            return client.count(self._collection, count_filter=_filter(where), exact=True).count
+
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+        with self._connection() as client:
+            answers = client.query_batch_points(self._collection, [_query(query) for query in queries])
+        return [{str(point.id): point.score for point in answer.points} for answer in answers]
+
+    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
+        with self._connection() as client:
+            records, _ = client.scroll(self._collection, _filter(where), limit=limit, with_payload=True)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
+        with self._connection() as client:
+            answer = client.facet(
+                self._collection, key, facet_filter=_filter(where) if where else None, limit=limit, exact=True
+            )
+        return [(str(hit.value), hit.count) for hit in answer.hits]
+
+    @contextmanager
+    def _connection(self) -> Iterator[QdrantClient]:
+        """Yield the client, the collection being there; turn the server's faults into IndexUnavailable.
+
+        A request the server calls wrong (4xx) is a fault of ours and passes through, but for the
+        collection having vanished: the next call makes it again.
+        """
+        client = self._client
+        if client is None:
+            raise IndexUnavailable("The search index is closed.")
+        try:
+            self._prepare(client)
+            yield client
+        except ResponseHandlingException as error:
+            raise IndexUnavailable from error
+        except UnexpectedResponse as error:
+            status = error.status_code or 500
+            if status == NOT_FOUND:
+                self._is_prepared = False
+            elif status < 500 and status not in TOO_SLOW_OR_TOO_MANY:
+                raise
+            raise IndexUnavailable from error
+
+    def _prepare(self, client: QdrantClient) -> None:
+        """Make the collection and its indexes unless they are there. Several processes may do so at once."""
+        if self._is_prepared:
+            return
+        with self._preparing:  # a thread that waited here does it once more, to no effect
+            if not client.collection_exists(self._collection):
+                try:
+                    self._create_collection(client)
+                except UnexpectedResponse as error:
+                    if error.status_code != ALREADY_EXISTS:
+                        raise
+            # Each is a no-op where it exists: a process may have died between the collection and these.
+            for field in payload.KEYWORD_FIELDS:
+                client.create_payload_index(self._collection, field, _keyword_index(field), wait=True)
+            self._is_prepared = True
+
+    def _create_collection(self, client: QdrantClient) -> None:
+        client.create_collection(
+            self._collection,
+            vectors_config={
+                payload.DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+            },
+            sparse_vectors_config={payload.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            # No graph over everybody's points, which no search may walk: one within each tenant instead.
+            hnsw_config=models.HnswConfigDiff(m=0, payload_m=16, ef_construct=100),
+        )
+
+
+def _keyword_index(field: str) -> models.KeywordIndexParams:
+    return models.KeywordIndexParams(
+        type=models.KeywordIndexType.KEYWORD,
+        is_tenant=True if field == payload.ORGANIZATION else None,
+        enable_hnsw=field in (payload.ORGANIZATION, payload.KNOWLEDGE_BASE),
+    )
+
+
+def _query(query: LegQuery) -> models.QueryRequest:
+    is_sparse = isinstance(query.vector, SparseVector)
+    params = None
+    if query.idf_corpus is not None:
+        corpus = models.IdfCorpusParams(corpus=_filter(query.idf_corpus))
+        params = models.SearchParams(idf=corpus)
+    return models.QueryRequest(
+        query=_sparse(query.vector) if isinstance(query.vector, SparseVector) else query.vector.tolist(),
+        using=payload.SPARSE if is_sparse else payload.DENSE,
+        filter=_filter(query.where),
+        limit=query.limit,
+        params=params,
+        with_payload=False,
+    )
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _filter(where: PointFilter) -> models.Filter:
+    must: list[models.Condition] = [_condition(match) for match in where.must]
+    if where.ids is not None:
+        must.append(models.HasIdCondition(has_id=list(where.ids)))
+    return models.Filter(must=must, must_not=[_condition(match) for match in where.must_not] or None)
+
+
+def _condition(match: Match) -> models.FieldCondition:
+    if len(match.any_of) == 1:
+        return models.FieldCondition(key=match.key, match=models.MatchValue(value=match.any_of[0]))
+    return models.FieldCondition(key=match.key, match=models.MatchAny(any=list(match.any_of)))

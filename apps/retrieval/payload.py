@@ -1,0 +1,107 @@
+"""What is stored beside each vector: the same ids, keys and values in every engine."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from apps.retrieval.contracts import EncodedChunk, RevisionCount, StoredChunk
+from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
+
+# Part of the collection's name: raise it when a change here makes old points unreadable.
+LAYOUT_VERSION = 1
+DENSE, SPARSE = "dense", "bm25"
+
+ORGANIZATION = "organization_id"
+KNOWLEDGE_BASE = "knowledge_base_id"
+FILE = "file_id"
+FILE_REVISION = "file_revision"  # "<file id>:<revision>", to select or hide one revision by one keyword
+TAGS = "tags"
+METADATA = "metadata"  # keywords "<key>=<JSON value>": any pair can be filtered by one indexed field
+KEYWORD_FIELDS = (ORGANIZATION, KNOWLEDGE_BASE, FILE, FILE_REVISION, TAGS, METADATA)
+
+_POINT_NAMESPACE = uuid.UUID("6f0e7a52-4d4f-5a0e-9c0b-2f6f3f0b7c11")
+
+
+def collection_name(embedder_name: str, dimension: int) -> str:
+    """Return the one collection for a model: other vectors, or another layout, get another name."""
+    return f"passages-v{LAYOUT_VERSION}-{embedder_name}-{dimension}"
+
+
+def point_id(file_id: str, revision: int, ordinal: int) -> str:
+    """Return the UUID that file, revision and ordinal determine: writing twice replaces."""
+    return str(uuid.uuid5(_POINT_NAMESPACE, f"{file_id}:{revision}:{ordinal}"))
+
+
+def vector_id(point: str) -> str:
+    """Return the id callers see."""
+    return f"vec-{uuid.UUID(point).hex}"
+
+
+def file_revision(file_id: str, revision: int) -> str:
+    return f"{file_id}:{revision}"
+
+
+def metadata_keyword(key: str, value: str | int | float | bool) -> str:
+    """Return one metadata pair as a keyword. Numbers compare as JSON's do: 1 is 1.0, and neither is true."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def attribute_fields(attributes: FileAttributes) -> dict[str, list[str]]:
+    """Return the payload fields that a change of tags or metadata replaces."""
+    return {
+        TAGS: sorted(set(attributes.tags)),
+        METADATA: sorted(metadata_keyword(key, value) for key, value in attributes.metadata.items()),
+    }
+
+
+def chunk_payload(
+    address: RevisionAddress, attributes: FileAttributes, encoded: EncodedChunk
+) -> dict[str, Any]:
+    chunk = encoded.chunk
+    return {
+        ORGANIZATION: address.organization_id,
+        KNOWLEDGE_BASE: address.knowledge_base_id,
+        FILE: address.file_id,
+        FILE_REVISION: file_revision(address.file_id, address.revision),
+        "revision": address.revision,
+        "ordinal": chunk.ordinal,
+        "text": chunk.text,
+        "heading_path": list(chunk.heading_path),
+        "page_start": chunk.page_start,
+        "page_end": chunk.page_end,
+        "char_start": chunk.char_start,
+        "char_end": chunk.char_end,
+        "ocr_confidence": chunk.ocr_confidence,
+        **attribute_fields(attributes),
+    }
+
+
+def stored_chunk(point: str, payload: Mapping[str, Any]) -> StoredChunk:
+    return StoredChunk(
+        point_id=point,
+        address=RevisionAddress(
+            organization_id=payload[ORGANIZATION],
+            knowledge_base_id=payload[KNOWLEDGE_BASE],
+            file_id=payload[FILE],
+            revision=payload["revision"],
+        ),
+        chunk=Chunk(
+            ordinal=payload["ordinal"],
+            text=payload["text"],
+            heading_path=tuple(payload["heading_path"]),
+            page_start=payload["page_start"],
+            page_end=payload["page_end"],
+            char_start=payload["char_start"],
+            char_end=payload["char_end"],
+            ocr_confidence=payload["ocr_confidence"],
+        ),
+    )
+
+
+def revision_count(organization_id: str, keyword: str, points: int) -> RevisionCount:
+    """Read a ``file_revision`` keyword back."""
+    file_id, _, revision = keyword.rpartition(":")
+    return RevisionCount(organization_id, file_id, int(revision), points)
