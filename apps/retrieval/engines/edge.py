@@ -134,7 +134,7 @@ def _filter(where: PointFilter) -> edge.Filter:
     must: list[Any] = [_condition(match) for match in where.must]
     if where.ids is not None:
         must.append(edge.HasIdCondition(set(where.ids)))
-    return edge.Filter(must=must, must_not=[_condition(match) for match in where.must_not])
+    return edge.Filter(must=must, must_not=[_condition(match) for match in where.must_not] or None)
 
 
 def _condition(match: Match) -> edge.FieldCondition:

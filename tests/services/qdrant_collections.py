@@ -1,0 +1,264 @@
+"""Collections of the stand-in Qdrant server: each is one Edge shard, driven by Qdrant's REST documents."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+Document = dict[str, Any]
+DISTANCES = {"Cosine": edge.Distance.Cosine, "Dot": edge.Distance.Dot, "Euclid": edge.Distance.Euclid}
+DONE = {"operation_id": 0, "status": "completed"}
+
+
+class NoSuchCollection(Exception):
+    """No collection has this name."""
+
+
+class Collections:
+    """A folder of shards. What a client can ask is checked here: an unknown key raises, it is not ignored."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._shards = {
+            path.parent.name: edge.EdgeShard.load(str(path.parent / "shard"))
+            for path in folder.glob("*/config.json")
+        }
+
+    def close(self) -> None:
+        for shard in self._shards.values():
+            shard.flush()
+            shard.close()
+        self._shards.clear()
+
+    def exists(self, name: str) -> bool:
+        return name in self._shards
+
+    def create(self, name: str, body: Document) -> bool:
+        if name in self._shards:
+            raise FileExistsError(name)
+        config = _shard_config(body)
+        home = self._folder / name
+        (home / "shard").mkdir(parents=True)
+        self._shards[name] = edge.EdgeShard.create(str(home / "shard"), config)
+        (home / "config.json").write_text(json.dumps(body))
+        return True
+
+    def delete(self, name: str) -> bool:
+        shard = self._shards.pop(name, None)
+        if shard is None:
+            return False
+        shard.close()
+        shutil.rmtree(self._folder / name)
+        return True
+
+    def describe(self, name: str) -> Document:
+        info = self._shard(name).info()
+        created = json.loads((self._folder / name / "config.json").read_text())
+        params = {"vectors": created.get("vectors"), "sparse_vectors": created.get("sparse_vectors")}
+        hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000} | _given(created, "hnsw_config")
+        optimizers = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0}
+        return {
+            "status": "green",
+            "optimizer_status": "ok",
+            "points_count": info.points_count,
+            "segments_count": info.segments_count,
+            "indexed_vectors_count": info.indexed_vectors_count,
+            "payload_schema": {},
+            "config": {
+                "params": params,
+                "hnsw_config": hnsw,
+                "optimizer_config": {**optimizers, "flush_interval_sec": 5},
+            },
+        }
+
+    def create_index(self, name: str, body: Document) -> Document:
+        schema = body["field_schema"]
+        assert schema["type"] == "keyword", schema
+        parameters = edge.KeywordIndexParams(
+            is_tenant=schema.get("is_tenant"), enable_hnsw=schema.get("enable_hnsw")
+        )
+        self._shard(name).update(edge.UpdateOperation.create_field_index(body["field_name"], parameters))
+        return DONE
+
+    def upsert(self, name: str, body: Document) -> Document:
+        points = [
+            edge.Point(
+                point["id"],
+                {field: _vector(value) for field, value in point["vector"].items()},
+                point.get("payload"),
+            )
+            for point in body["points"]
+        ]
+        self._shard(name).update(edge.UpdateOperation.upsert_points(points))
+        return DONE
+
+    def delete_points(self, name: str, body: Document) -> Document:
+        if "filter" in body:
+            operation = edge.UpdateOperation.delete_points_by_filter(_required_filter(body))
+        else:
+            operation = edge.UpdateOperation.delete_points(body["points"])
+        self._shard(name).update(operation)
+        return DONE
+
+    def set_payload(self, name: str, body: Document) -> Document:
+        operation = edge.UpdateOperation.set_payload_by_filter(_required_filter(body), body["payload"])
+        self._shard(name).update(operation)
+        return DONE
+
+    def count(self, name: str, body: Document) -> Document:
+        request = edge.CountRequest(exact=body.get("exact", True), filter=_filter(body.get("filter")))
+        return {"count": self._shard(name).count(request)}
+
+    def scroll(self, name: str, body: Document) -> Document:
+        request = edge.ScrollRequest(
+            offset=body.get("offset"),
+            limit=body.get("limit", 10),
+            filter=_filter(body.get("filter")),
+            with_payload=body.get("with_payload", True),
+        )
+        records, next_offset = self._shard(name).scroll(request)
+        return {
+            "points": [{"id": str(record.id), "payload": record.payload} for record in records],
+            "next_page_offset": None if next_offset is None else str(next_offset),
+        }
+
+    def query(self, name: str, body: Document) -> Document:
+        found = self._shard(name).query(
+            edge.QueryRequest(
+                limit=body.get("limit", 10),
+                query=_query(body),
+                prefetches=[_prefetch(stage) for stage in _stages(body)],
+                filter=_filter(body.get("filter")),
+                params=_params(body.get("params")),
+                with_payload=body.get("with_payload", False),
+                score_threshold=body.get("score_threshold"),
+            )
+        )
+        points = [
+            {"id": str(point.id), "version": point.version, "score": point.score, "payload": point.payload}
+            for point in found
+        ]
+        return {"points": points}
+
+    def facet(self, name: str, body: Document) -> Document:
+        request = edge.FacetRequest(
+            body["key"],
+            limit=body.get("limit", 10),
+            exact=body.get("exact", False),
+            filter=_filter(body.get("filter")),
+        )
+        hits = self._shard(name).facet(request).hits
+        return {"hits": [{"value": hit.value, "count": hit.count} for hit in hits]}
+
+    def _shard(self, name: str) -> edge.EdgeShard:
+        try:
+            return self._shards[name]
+        except KeyError:
+            raise NoSuchCollection(name) from None
+
+
+def _shard_config(body: Document) -> edge.EdgeConfig:
+    hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000} | _given(body, "hnsw_config")
+    return edge.EdgeConfig(
+        vectors={
+            field: edge.EdgeVectorParams(vector["size"], DISTANCES[vector["distance"]])
+            for field, vector in body["vectors"].items()
+        },
+        sparse_vectors={
+            field: edge.EdgeSparseVectorParams(
+                modifier=edge.Modifier.Idf if sparse.get("modifier") == "idf" else None
+            )
+            for field, sparse in _given(body, "sparse_vectors").items()
+        },
+        hnsw_config=edge.HnswIndexConfig(**hnsw),
+    )
+
+
+def _given(body: Document, key: str) -> Document:
+    return {name: value for name, value in (body.get(key) or {}).items() if value is not None}
+
+
+def _vector(value: Any) -> Any:
+    return edge.SparseVector(value["indices"], value["values"]) if isinstance(value, dict) else value
+
+
+def _query(body: Document) -> Any:
+    query = body.get("query")
+    if query is None:
+        return None
+    if isinstance(query, dict) and "fusion" in query:
+        return {"rrf": edge.Fusion.Rrf(60), "dbsf": edge.Fusion.Dbsf()}[query["fusion"]]
+    if isinstance(query, dict) and "nearest" in query:
+        query = query["nearest"]
+    return edge.Query.Nearest(_vector(query), using=body.get("using"))
+
+
+def _stages(body: Document) -> list[Document]:
+    stages = body.get("prefetch") or []
+    return stages if isinstance(stages, list) else [stages]
+
+
+def _prefetch(body: Document) -> edge.Prefetch:
+    return edge.Prefetch(
+        limit=body.get("limit", 10),
+        query=_query(body),
+        prefetches=[_prefetch(stage) for stage in _stages(body)],
+        params=_params(body.get("params")),
+        filter=_filter(body.get("filter")),
+        score_threshold=body.get("score_threshold"),
+    )
+
+
+def _params(params: Document | None) -> edge.SearchParams | None:
+    if not params:
+        return None
+    known = {"hnsw_ef", "exact", "idf"}
+    if unknown := {key for key, value in params.items() if value is not None} - known:
+        raise ValueError(f"search parameters not served: {unknown}")
+    idf = params.get("idf")
+    return edge.SearchParams(
+        hnsw_ef=params.get("hnsw_ef"),
+        exact=bool(params.get("exact")),
+        idf=edge.IdfParams(corpus=_filter(idf["corpus"])) if isinstance(idf, dict) else None,
+    )
+
+
+def _required_filter(body: Document) -> edge.Filter:
+    """A change without a filter would change everything: refuse it."""
+    where = _filter(body["filter"])
+    assert where is not None
+    return where
+
+
+def _filter(body: Document | None) -> edge.Filter | None:
+    if body is None:
+        return None
+    if unknown := {key for key, value in body.items() if value} - {"must", "should", "must_not"}:
+        raise ValueError(f"filter clauses not served: {unknown}")
+    return edge.Filter(
+        must=_conditions(body.get("must")) or None,
+        should=_conditions(body.get("should")) or None,
+        must_not=_conditions(body.get("must_not")) or None,
+    )
+
+
+def _conditions(clause: Any) -> list[Any]:
+    conditions = clause if isinstance(clause, list) else [clause] if clause else []
+    return [_condition(condition) for condition in conditions]
+
+
+def _condition(condition: Document) -> Any:
+    given = {key: value for key, value in condition.items() if value is not None}
+    if "has_id" in given:
+        return edge.HasIdCondition(set(given["has_id"]))
+    if given.keys() == {"key", "match"}:
+        match = given["match"]
+        if "any" in match:
+            return edge.FieldCondition(given["key"], match=edge.MatchAny(match["any"]))
+        return edge.FieldCondition(given["key"], match=edge.MatchValue(match["value"]))
+    if given.keys() <= {"must", "should", "must_not"}:
+        return _filter(given)
+    raise ValueError(f"condition not served: {given}")
