@@ -1,0 +1,73 @@
+"""Lists in pages: ``limit`` and ``cursor`` (an offset) in, ``{"items", "totalRows", "offset"}`` out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+from rest_framework import serializers
+
+M = TypeVar("M", bound=Model)
+DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 20, 100, 2**31 - 1
+
+
+class OrderByField(serializers.ChoiceField):
+    """A field's name, with ``-`` in front for descending; becomes the arguments of ``order_by``."""
+
+    default_error_messages = {"invalid_choice": "This list can be ordered by: {names}."}
+
+    def __init__(self, columns: Mapping[str, str], **kwargs: Any) -> None:
+        self.columns = dict(columns)
+        kwargs.setdefault("help_text", "The field to order by, with `-` in front for descending.")
+        super().__init__([*columns, *(f"-{name}" for name in columns)], required=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:  # type: ignore[override]  # stubs: ChoiceField gives str
+        name = str(data).removeprefix("-")
+        if name not in self.columns or str(data).startswith("--"):
+            self.fail("invalid_choice", names=", ".join(self.columns))
+        sign = "-" if str(data).startswith("-") else ""
+        # The key makes the order total, so that pages neither overlap nor skip.
+        return (f"{sign}{self.columns[name]}", f"{sign}pk")
+
+
+class PageQuery(serializers.Serializer):
+    """The query parameters of every list. A list adds its own, and ``orderBy`` with its columns."""
+
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many items to answer at most."
+    )
+    cursor = serializers.IntegerField(
+        min_value=0, max_value=MAX_OFFSET, default=0, help_text="The offset to start from."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    items: list[M]
+    total_rows: int
+    offset: int
+
+
+def paginate(rows: QuerySet[M], query: Mapping[str, Any]) -> Page[M]:
+    """The page that a validated ``PageQuery`` asks for, in the model's own order unless it names another."""
+    if order := query.get("orderBy"):
+        rows = rows.order_by(*order)
+    offset = query["cursor"]
+    return Page(list(rows[offset : offset + query["limit"]]), rows.count(), offset)
+
+
+def page_serializer(item: type[serializers.Serializer]) -> type[serializers.Serializer]:
+    """The output serializer of a ``Page`` of these items."""
+    name = item.__name__.removesuffix("Serializer")
+    return type(
+        f"{name}PageSerializer",
+        (serializers.Serializer,),
+        {
+            "__doc__": "One page of a list.",
+            "items": item(many=True),
+            "totalRows": serializers.IntegerField(
+                source="total_rows", help_text="How many there are in all."
+            ),
+            "offset": serializers.IntegerField(help_text="Where this page starts."),
+        },
+    )

@@ -1,0 +1,92 @@
+"""The base of every JSON view: how bodies are read, answers rendered and errors put into words.
+
+A view has three moves: validate (``self.validated()``), call a service, render (``self.answer(…)``).
+"""
+
+from typing import Any, ClassVar, NoReturn, cast
+
+from django.conf import settings
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.api.common.errors import Problem, problem_of
+from apps.api.common.parsers import JsonObjectParser
+from apps.api.common.renderers import BrowsableRenderer
+from apps.base.errors import TooLarge
+
+
+class NoInputSerializer(serializers.Serializer):
+    """A call without a body."""
+
+
+class ApiView(APIView):
+    """``inputs`` names the serializer of each method's body; the browsable API makes its forms of them."""
+
+    parser_classes = [JsonObjectParser, FormParser, MultiPartParser]
+    renderer_classes = [JSONRenderer, BrowsableRenderer]
+    inputs: ClassVar[dict[str, type[serializers.Serializer]]] = {}
+    name = ""  # the title of its page and its breadcrumb
+    _refused: serializers.BaseSerializer | None = None
+
+    @staticmethod
+    def envelope(problem: Problem) -> dict[str, Any]:
+        """The dialect's form of an error."""
+        raise NotImplementedError
+
+    def validated(self) -> dict[str, Any]:
+        """The body as the method's serializer understands it. Raises ValidationError."""
+        serializer = self.get_serializer(data=self.request.data)
+        if not serializer.is_valid():
+            self._refused = serializer
+            raise ValidationError(cast(dict[str, Any], serializer.errors))
+        return dict(serializer.validated_data)
+
+    def validated_query(self, serializer_class: type[serializers.Serializer]) -> dict[str, Any]:
+        """The query string as this serializer understands it. Raises ValidationError."""
+        serializer = serializer_class(data=self.request.query_params.dict())
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def answer(self, serializer: serializers.BaseSerializer, status: int = 200) -> Response:
+        # A plain dict: the browsable API takes a serializer it finds on the data for the form's own.
+        return Response(dict(serializer.data), status=status)
+
+    def form_instance(self) -> object | None:
+        """What the form of a PUT starts from."""
+        return None
+
+    def get_serializer(self, instance: object = None, **kwargs: Any) -> serializers.BaseSerializer:
+        """The input serializer of the current method; DRF asks for it to draw forms and to answer OPTIONS."""
+        method = self.request.method or ""
+        serializer_class = self.inputs.get(method, NoInputSerializer)
+        if "data" not in kwargs:
+            if isinstance(self._refused, serializer_class):
+                return self._refused  # with what was typed, and what is wrong with it
+            instance = self.form_instance() if method == "PUT" else None
+        return serializer_class(instance, context={"request": self.request, "view": self}, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > settings.MAX_REQUEST_BYTES:
+            request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
+                request, force=True
+            )
+            raise TooLarge(f"The body is larger than the limit of {settings.MAX_REQUEST_BYTES} bytes.")
+        super().initial(request, *args, **kwargs)
+
+    def get_exception_handler(self) -> Any:
+        return self._render_problem
+
+    def raise_uncaught_exception(self, exc: Exception) -> NoReturn:
+        raise exc  # to Django, which logs it and asks handler500
+
+    def _render_problem(self, error: Exception, context: dict[str, Any]) -> Response | None:
+        problem = problem_of(error)
+        if problem is None:
+            return None
+        return Response(self.envelope(problem), status=problem.status, headers=problem.headers)

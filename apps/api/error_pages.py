@@ -1,0 +1,41 @@
+"""Errors outside any view (an unknown path, a crash, a malformed request): JSON below an API, a page elsewhere."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+
+from apps.api.common.errors import Problem, problem_with_status
+from apps.api.dialects import dialect_of
+from apps.api.objects.errors import envelope as plain_envelope
+
+PLAIN_JSON_PREFIXES = ("/objects/", "/healthz", "/readyz", "/schema/")
+
+
+def envelope_at(path: str, problem: Problem) -> dict[str, Any]:
+    """The body of an error at this path, in the envelope of the dialect that owns it."""
+    dialect = dialect_of(path)
+    return plain_envelope(problem) if dialect is None else dialect.render_problem(problem)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, 400) or defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, 403) or defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, 404) or defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _json(request, 500) or defaults.server_error(request)
+
+
+def _json(request: HttpRequest, status: int) -> JsonResponse | None:
+    path = request.path
+    if dialect_of(path) is None and not path.startswith(PLAIN_JSON_PREFIXES):
+        return None
+    return JsonResponse(envelope_at(path, problem_with_status(status)), status=status)

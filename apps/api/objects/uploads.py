@@ -1,0 +1,63 @@
+"""What a PUT must be like before a byte of it is worth reading."""
+
+from email.message import Message
+
+from django.conf import settings
+
+from apps.api.objects.errors import BadObjectSignature, WrongContentType
+from apps.base.errors import NotFound, TooLarge
+from apps.knowledge.object_keys import KeyParts, parse_object_key
+from apps.knowledge.storage import object_store
+from apps.knowledge.storage.folder import FolderStore
+from apps.knowledge.storage.signatures import BadSignature, Grant, unseal
+
+
+def folder_store() -> FolderStore:
+    """Raises NotFound where objects are in another kind of store, which serves its own URLs."""
+    store = object_store()
+    if not isinstance(store, FolderStore):
+        raise NotFound("There is no such object.")
+    return store
+
+
+def check_key(key: str) -> KeyParts:
+    """Raises NotFound for what can't be a file's key."""
+    parts = parse_object_key(key)
+    if parts is None:
+        raise NotFound("There is no such object.")
+    return parts
+
+
+def check_grant(token: str, *, method: str, key: str) -> Grant:
+    """Raises BadObjectSignature."""
+    try:
+        return unseal(token, method=method, key=key)
+    except BadSignature as error:
+        raise BadObjectSignature(str(error)) from error
+
+
+def check_upload(key: str, *, token: str, content_type: str, declared_length: int) -> Grant:
+    """What the head of a PUT tells without a look at the database: safe to ask before the body is read.
+
+    Raises NotFound, BadObjectSignature, WrongContentType, TooLarge.
+    """
+    folder_store()
+    check_key(key)
+    grant = check_grant(token, method="PUT", key=key)
+    if not is_same_type(content_type, grant.content_type):
+        raise WrongContentType(f"The URL was made for the Content-Type '{grant.content_type}'.")
+    if declared_length > settings.MAX_FILE_BYTES:
+        raise TooLarge(f"The upload is larger than the limit of {settings.MAX_FILE_BYTES} bytes.")
+    return grant
+
+
+def is_same_type(one: str, other: str) -> bool:
+    """Whether two Content-Type headers say the same: case and the order of parameters say nothing."""
+    return _parsed(one) == _parsed(other)
+
+
+def _parsed(content_type: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    message = Message()
+    message["Content-Type"] = content_type.replace("\r", "").replace("\n", "")
+    (media_type, _), *parameters = message.get_params(failobj=[("", "")])
+    return media_type.strip().lower(), frozenset((name.lower(), value.lower()) for name, value in parameters)

@@ -1,0 +1,17 @@
+"""Signing in and out. The namespace is the one that the browsable API links to."""
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from apps.api.people.views import home
+
+app_name = "rest_framework"
+urlpatterns = [
+    path("", home, name="home"),
+    path(
+        "login/",
+        LoginView.as_view(template_name="api/login.html", redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]

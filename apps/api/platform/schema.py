@@ -1,0 +1,31 @@
+"""What this dialect's OpenAPI document says besides its operations."""
+
+from typing import Any
+
+SETTINGS: dict[str, Any] = {
+    "TITLE": "Commonplace platform API",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "Organizations keep files in knowledge bases; files become passages that can be searched.\n\n"
+        "A file comes in by three calls: ask for an **upload URL**, `PUT` the bytes to it with the same "
+        "Content-Type (no token), and read the file until its `status` is `READY`. Nothing else has to be "
+        "called: the PUT itself starts the ingestion.\n\n"
+        "Fields of a request that are not named here are ignored; a wrong type is a 400 that names the field. "
+        "Errors have one envelope, whatever the status. "
+        "What belongs to another organization answers 404, the same as what does not exist."
+    ),
+    "TAGS": [
+        {"name": "Organizations", "description": "Tenants, and the caller's place in them."},
+        {"name": "Knowledge bases", "description": "Collections of files that are searched together."},
+        {"name": "Files", "description": "Uploading files, and following them until they can be searched."},
+        {"name": "Search", "description": "Passages that answer a question."},
+    ],
+    # Forms are for the browsable API; programs send JSON.
+    "PARSER_WHITELIST": ["apps.api.common.parsers.JsonObjectParser"],
+    "CAMELIZE_NAMES": True,
+    "ENUM_NAME_OVERRIDES": {
+        "FileStatus": "apps.knowledge.statuses.FileStatus",
+        "EmbeddingMode": "apps.knowledge.statuses.EmbeddingMode",
+        "KnowledgeBaseType": "apps.knowledge.statuses.KnowledgeBaseType",
+    },
+}

@@ -1,0 +1,82 @@
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField
+from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.knowledge.statuses import KnowledgeBaseType
+
+KNOWLEDGE_BASE_INPUT = {
+    "title": "Product manuals",
+    "llmDescription": "The manuals of all our instruments. Search here for how to operate or repair one.",
+    "type": "ORGANIZATION",
+}
+KNOWLEDGE_BASE = {
+    "knowledgeBaseId": "kb-01k9a3d2f5w8r1s4t7y0z3b6cd",
+    "organizationId": "org-01k9a3c8b2v7q4m6n0x5t1r9we",
+    "type": "ORGANIZATION",
+    "title": "Product manuals",
+    "llmDescription": KNOWLEDGE_BASE_INPUT["llmDescription"],
+    "creatorUserId": "user-01k9a3bz4e6g8h0j2k4m6n8p0q",
+    "isPublic": False,
+    "createdAt": "2026-01-05T09:13:02.551000Z",
+    "updatedAt": "2026-01-05T09:13:02.551000Z",
+}
+
+
+class KnowledgeBasePageQuery(PageQuery):
+    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "title": "title"})
+    includePersonalKBs = serializers.BooleanField(
+        default=False, help_text="Whether the caller's own PERSONAL knowledge bases are listed too."
+    )
+
+
+class _Described(serializers.Serializer):
+    title = StrictCharField(max_length=200)
+    llmDescription = StrictCharField(
+        source="llm_description",
+        max_length=4000,
+        style={"base_template": "textarea.html", "rows": 3},
+        help_text="Tells a language model what is in here and when to search it.",
+    )
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Shared by the organization", value=KNOWLEDGE_BASE_INPUT, request_only=True)]
+)
+class KnowledgeBaseInputSerializer(_Described):
+    type = StrictChoiceField(
+        choices=KnowledgeBaseType.choices, help_text="A PERSONAL knowledge base is seen by its creator only."
+    )
+
+
+class KnowledgeBaseUpdateSerializer(_Described):
+    isPublic = StrictBooleanField(
+        source="is_public",
+        required=False,
+        help_text="Whether members of other organizations may read and search it.",
+    )
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A knowledge base", value=KNOWLEDGE_BASE, response_only=True)], many=False
+)
+class KnowledgeBaseSerializer(serializers.Serializer):
+    """A collection of files that are searched together."""
+
+    knowledgeBaseId = serializers.CharField(source="pk")
+    organizationId = serializers.CharField(source="organization_id")
+    type = serializers.ChoiceField(choices=KnowledgeBaseType.choices)
+    title = serializers.CharField()
+    llmDescription = serializers.CharField(source="llm_description")
+    creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
+    isPublic = serializers.BooleanField(source="is_public")
+    createdAt = serializers.DateTimeField(source="created_at")
+    updatedAt = serializers.DateTimeField(source="updated_at")
+
+
+class KnowledgeBaseDeletedSerializer(serializers.Serializer):
+    message = serializers.CharField(help_text="File deleted: the API's own words, for a knowledge base too.")
+    knowledgeBaseId = serializers.CharField(source="pk")
+
+
+KnowledgeBasePageSerializer = page_serializer(KnowledgeBaseSerializer)

@@ -1,0 +1,89 @@
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.api.common.fields import (
+    EmptyAsNullField,
+    MetadataField,
+    StrictCharField,
+    StrictFloatField,
+    StrictIntegerField,
+    TagsField,
+    TextListField,
+)
+from apps.base.identifiers import MAX_LENGTH
+
+MAX_FILE_IDS = 1000
+RESULT = {
+    "vectorId": "vec-5f0c1d9e2b7a4c63",
+    "fileId": "file-01k9a3e7h9k2m5p8s1v4x7z0ab",
+    "fileName": "handbook.pdf",
+    "key": (
+        "orgs/org-01k9a3c8b2v7q4m6n0x5t1r9we/kbs/kb-01k9a3d2f5w8r1s4t7y0z3b6cd"
+        "/files/file-01k9a3e7h9k2m5p8s1v4x7z0ab"
+    ),
+    "pages": "5-7",
+    "text": "Switch the pump off and let the chamber cool before the filter is changed.",
+    "similarity": 0.7312,
+    "externalFileUrl": None,
+}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A question", value={"query": "How is the filter changed?", "limit": 5}, request_only=True
+        ),
+        OpenApiExample(
+            "Narrowed",
+            value={"query": "filter", "tags": ["manual"], "metadata": {"year": 2026}, "minSimilarity": 0.3},
+            request_only=True,
+        ),
+    ]
+)
+class SearchInputSerializer(serializers.Serializer):
+    query = StrictCharField(max_length=4000, help_text="A question, or words to look for.")
+    limit = StrictIntegerField(min_value=1, max_value=100, default=10, help_text="How many passages at most.")
+    fileIds = TextListField(
+        source="file_ids",
+        max_item_chars=MAX_LENGTH,
+        max_length=MAX_FILE_IDS,
+        required=False,
+        help_text="Only these files; an empty list finds nothing.",
+    )
+    tags = TagsField(help_text="Only files with one of these.")
+    metadata = MetadataField(help_text="Only files whose metadata has all of these values.")
+    minSimilarity = StrictFloatField(
+        source="min_similarity",
+        min_value=0,
+        max_value=1,
+        required=False,
+        help_text="Only passages whose cosine similarity to the query is at least this.",
+    )
+
+
+class SearchResultSerializer(serializers.Serializer):
+    """A passage of a file."""
+
+    vectorId = serializers.CharField(source="passage.vector_id")
+    fileId = serializers.CharField(source="file.pk")
+    fileName = serializers.CharField(source="file.file_name")
+    key = serializers.CharField(source="file.key")
+    pages = serializers.CharField(
+        allow_null=True, help_text='"5" or "5-7"; null where a format has no pages.'
+    )
+    text = serializers.CharField(source="passage.chunk.text")
+    similarity = serializers.FloatField(
+        source="passage.similarity",
+        min_value=0,
+        max_value=1,
+        help_text="The cosine of the angle to the query.",
+    )
+    externalFileUrl = EmptyAsNullField(source="file.external_file_url")
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Passages, best first", value={"results": [RESULT]}, response_only=True)],
+    many=False,
+)
+class SearchResultsSerializer(serializers.Serializer):
+    results = SearchResultSerializer(many=True)

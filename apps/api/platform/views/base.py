@@ -1,0 +1,74 @@
+"""What the views of this dialect share: its error envelope, and the things their paths name."""
+
+from functools import cached_property
+
+from django.db.models import QuerySet
+from rest_framework.request import Request
+
+from apps.api.common.authentication import caller_of, key_of
+from apps.api.common.tenancy import TenantView
+from apps.api.common.views import ApiView
+from apps.api.platform.errors import envelope
+from apps.api.platform.public import guest_access
+from apps.base.errors import NotFound
+from apps.knowledge.models import File, KnowledgeBase
+from apps.orgs.access import Access
+
+
+class PlatformView(ApiView):
+    envelope = staticmethod(envelope)
+
+
+class OrganizationView(PlatformView, TenantView):
+    """Below ``/orgs/{organization_id}``."""
+
+    def visible_knowledge_bases(self) -> QuerySet[KnowledgeBase]:
+        rows: QuerySet[KnowledgeBase] = KnowledgeBase.objects.visible_to(self.access.user)
+        return rows
+
+
+class KnowledgeBaseView(OrganizationView):
+    """Below ``…/knowledgebases/{knowledge_base_id}``. A public one is open to guests, for reading."""
+
+    is_guest = False
+
+    def find_access(self, request: Request) -> Access:
+        try:
+            return super().find_access(request)
+        except NotFound:
+            access = guest_access(
+                self.kwargs["organization_id"],
+                self.kwargs["knowledge_base_id"],
+                user=caller_of(request),
+                key=key_of(request),
+            )
+            if access is None:
+                raise
+            self.is_guest = True
+            return access
+
+    @cached_property
+    def knowledge_base(self) -> KnowledgeBase:
+        """Raises NotFound, also for a personal one of somebody else."""
+        rows = self.visible_knowledge_bases().filter(pk=self.kwargs["knowledge_base_id"])
+        if self.is_guest:
+            rows = rows.filter(is_public=True)
+        row = rows.first()
+        if row is None:
+            raise NotFound("There is no such knowledge base.")
+        return row
+
+    def files(self) -> QuerySet[File]:
+        return File.objects.filter(knowledge_base=self.knowledge_base)
+
+
+class FileView(KnowledgeBaseView):
+    """Below ``…/files/{file_id}``."""
+
+    @cached_property
+    def file(self) -> File:
+        """Raises NotFound."""
+        row = self.files().filter(pk=self.kwargs["file_id"]).first()
+        if row is None:
+            raise NotFound("There is no such file.")
+        return row

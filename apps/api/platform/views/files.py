@@ -1,0 +1,167 @@
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.common.paging import paginate
+from apps.api.platform.errors import problems
+from apps.api.platform.serializers import events
+from apps.api.platform.serializers import files as s
+from apps.api.platform.views.base import FileView, KnowledgeBaseView
+from apps.events.models import Event
+from apps.knowledge.files import delete_file, download_link, reindex
+from apps.knowledge.uploads import request_upload, take_upload
+from apps.orgs.roles import Ability
+
+TAGS = ["Files"]
+
+
+class FilesView(KnowledgeBaseView):
+    """The files of a knowledge base. New ones come in by [an upload URL](files/upload-url)."""
+
+    name = "Files"
+
+    @extend_schema(
+        operation_id="listFiles",
+        tags=TAGS,
+        summary="List files",
+        parameters=[s.FilePageQuery],
+        responses={200: s.FilePageSerializer, **problems(400, 403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        query, rows = self.validated_query(s.FilePageQuery), self.files()
+        if text := query.get("query"):
+            rows = rows.filter(file_name__icontains=text)
+        if status := query.get("status"):
+            rows = rows.filter(status=status)
+        return self.answer(s.FilePageSerializer(paginate(rows, query)))
+
+
+class UploadUrlView(KnowledgeBaseView):
+    """Announce a file, and get the URL to PUT its bytes to."""
+
+    name = "Upload URL"
+    inputs = {"POST": s.UploadUrlInputSerializer}
+
+    @extend_schema(
+        operation_id="createUploadUrl",
+        tags=TAGS,
+        summary="Announce a file and get its upload URL",
+        description=(
+            "Then `PUT` the raw bytes to `uploadUrl` with the same Content-Type and without a token. The PUT "
+            "starts the ingestion by itself. The URL works once, and until it expires; it refuses another "
+            "Content-Type (415), more bytes than allowed (413) and a second PUT (409)."
+        ),
+        request=s.UploadUrlInputSerializer,
+        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        file, url = request_upload(
+            knowledge_base=self.knowledge_base, creator=self.access.user, **self.validated()
+        )
+        return self.answer(s.FileWithUploadUrlSerializer(file, context={"upload_url": url}))
+
+
+class FileDetailView(FileView):
+    """One file, and where it is on its way."""
+
+    name = "File"
+
+    @extend_schema(
+        operation_id="getFile",
+        tags=TAGS,
+        summary="Read a file",
+        responses={200: s.FileSerializer, **problems(403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        return self.answer(s.FileSerializer(self.file))
+
+    @extend_schema(
+        operation_id="deleteFile",
+        tags=TAGS,
+        summary="Delete a file",
+        description="It is gone from searches at once; its object and vectors follow.",
+        responses={200: s.FileDeletedSerializer, **problems(403, 404)},
+    )
+    def delete(self, request: Request, file_id: str, **_: str) -> Response:
+        delete_file(self.file, actor_id=self.access.user.pk)
+        return self.answer(s.FileDeletedSerializer({"message": "File deleted", "pk": file_id}))
+
+
+class S3IngestView(FileView):
+    """Take an upload as done now. Only for development: the PUT itself does the same."""
+
+    name = "Ingest"
+
+    @extend_schema(
+        operation_id="ingestFile",
+        tags=TAGS,
+        summary="Take the upload as done now",
+        description="For development; ingestion starts by itself after the PUT. Repeating it changes nothing.",
+        request=None,
+        responses={200: s.FileSerializer, **problems(403, 404, 409, 503)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        take_upload(self.file)
+        self.file.refresh_from_db()
+        return self.answer(s.FileSerializer(self.file))
+
+
+class ReindexView(FileView):
+    """Parse and embed the file again. What can be searched now stays searchable until that is done."""
+
+    name = "Reindex"
+
+    @extend_schema(
+        operation_id="reindexFile",
+        tags=TAGS,
+        summary="Parse and embed a file again",
+        description="The old text stays searchable until the new one is READY. A file that is queued stays so.",
+        request=None,
+        responses={200: s.FileSerializer, **problems(403, 404, 409, 503)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        reindex(self.file, actor_id=self.access.user.pk)
+        self.file.refresh_from_db()
+        return self.answer(s.FileSerializer(self.file))
+
+
+class DownloadLinkView(FileView):
+    """A link that serves the file's bytes, for a while, to anyone who has it."""
+
+    name = "Download link"
+    abilities = {"POST": Ability.READ}
+
+    @extend_schema(
+        operation_id="createDownloadLink",
+        tags=TAGS,
+        summary="Get a temporary download link",
+        request=None,
+        responses={200: s.DownloadLinkSerializer, **problems(403, 404, 503)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        expires_at = timezone.now() + timedelta(seconds=settings.DOWNLOAD_URL_SECONDS)
+        link = {"downloadLink": download_link(self.file), "expiresAt": expires_at}
+        return self.answer(s.DownloadLinkSerializer(link))
+
+
+class FileEventsView(FileView):
+    """What happened to the file, oldest first."""
+
+    name = "Events"
+
+    @extend_schema(
+        operation_id="listFileEvents",
+        tags=TAGS,
+        summary="List what happened to a file",
+        description="Oldest first.",
+        parameters=[s.FileEventPageQuery],
+        responses={200: events.FileEventPageSerializer, **problems(400, 403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        query = self.validated_query(s.FileEventPageQuery)
+        rows = Event.objects.filter(subject_id=self.file.pk)
+        return self.answer(events.FileEventPageSerializer(paginate(rows, query)))

@@ -1,0 +1,29 @@
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.platform.errors import problems
+from apps.api.platform.serializers import search as s
+from apps.api.platform.views.base import KnowledgeBaseView
+from apps.knowledge.search import search
+from apps.orgs.roles import Ability
+
+
+class SearchView(KnowledgeBaseView):
+    """Find the passages of a knowledge base that answer a question."""
+
+    name = "Search"
+    inputs = {"POST": s.SearchInputSerializer}
+    abilities = {"POST": Ability.READ}
+
+    @extend_schema(
+        operation_id="searchKnowledgeBase",
+        tags=["Search"],
+        summary="Search a knowledge base",
+        description="By meaning and by words at once. The best passages come first.",
+        request=s.SearchInputSerializer,
+        responses={200: s.SearchResultsSerializer, **problems(403, 404, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        found = search([self.knowledge_base], **self.validated())
+        return self.answer(s.SearchResultsSerializer({"results": found}))

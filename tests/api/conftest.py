@@ -1,0 +1,99 @@
+"""Callers of several kinds."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.knowledge.knowledge_bases import create_knowledge_base
+from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.statuses import KnowledgeBaseType
+from apps.knowledge.uploads import request_upload
+from apps.orgs.keys import create_api_key
+from apps.orgs.models import Membership
+from apps.orgs.roles import Ability, Role
+from apps.orgs.scope import tenant_scope
+from tests.conftest import CommittingClient, Tenant, client_with_key
+
+
+@pytest.fixture
+def anonymous() -> CommittingClient:
+    return CommittingClient()
+
+
+@pytest.fixture
+def outsider(stranger: Tenant) -> CommittingClient:
+    """The owner of another organization, by key."""
+    return client_with_key(stranger.secret)
+
+
+@pytest.fixture
+def make_member(tenant: Tenant) -> Callable[[Role], tuple[User, CommittingClient]]:
+    """Somebody else in the tenant, and their client by key."""
+
+    def make(role: Role, **key: Any) -> tuple[User, CommittingClient]:
+        user = User.objects.create_user(f"{role.lower()}@example.com", "correct horse battery")
+        with tenant.scope():
+            Membership.objects.create(organization=tenant.organization, user=user, role=role)
+        _, secret = create_api_key(organization=tenant.organization, user=user, name="theirs", **key)
+        return user, client_with_key(secret)
+
+    return make
+
+
+@pytest.fixture
+def make_key(tenant: Tenant) -> Callable[..., CommittingClient]:
+    """The tenant's owner with a key of fewer scopes, or an expired one."""
+
+    def make(*scopes: Ability, lifetime: timedelta | None = None) -> CommittingClient:
+        from django.utils import timezone
+
+        _, secret = create_api_key(
+            organization=tenant.organization,
+            user=tenant.owner,
+            name="narrow",
+            scopes=scopes or tuple(Ability),
+            expires_at=timezone.now() + lifetime if lifetime is not None else None,
+        )
+        return client_with_key(secret)
+
+    return make
+
+
+@pytest.fixture
+def browser(tenant: Tenant) -> Client:
+    """The tenant's owner at a browser, signed in, with CSRF checks on."""
+    client = Client(enforce_csrf_checks=True, headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    client.force_login(tenant.owner)
+    return client
+
+
+@pytest.fixture
+def waiting_file(tenant: Tenant) -> File:
+    """A file whose bytes have not come."""
+    with tenant_scope(tenant.organization.pk):
+        file, _ = request_upload(
+            knowledge_base=tenant.library,
+            creator=tenant.owner,
+            file_name="notes.txt",
+            content_type="text/plain",
+            tags=["a"],
+            metadata={"year": 2026},
+        )
+    return file
+
+
+@pytest.fixture
+def personal(tenant: Tenant) -> KnowledgeBase:
+    """A personal knowledge base of the tenant's owner."""
+    with tenant.scope():
+        return create_knowledge_base(
+            organization=tenant.organization,
+            creator=tenant.owner,
+            title="Diary",
+            llm_description="Mine.",
+            type=KnowledgeBaseType.PERSONAL,
+        )
