@@ -6,7 +6,5 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 
-app = Celery("commonplace")
+app = Celery("commonplace", include=["workers.ingest", "workers.maintenance"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["workers"], related_name="ingest")
-app.autodiscover_tasks(["workers"], related_name="maintenance")

@@ -12,6 +12,7 @@ QUEUES = ("ingest", "maintenance")
 
 def run_queued_tasks() -> int:
     """Run what is queued, and what that queues, until nothing is left. Returns the number of tasks."""
+    celery_app.loader.import_default_modules()
     done = 0
     with celery_app.connection_for_read() as connection:
         progress = True

@@ -1,5 +1,6 @@
 """The services of the full stack: PostgreSQL, S3 with events on SQS, and the Qdrant protocol."""
 
+import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ def _start_postgres(root: Path, stack: ExitStack) -> None:
 
 
 def _start_s3(stack: ExitStack) -> None:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     stack.callback(server.stop)
