@@ -96,17 +96,22 @@ def _read_content(path: Path, head: bytes, claimed: MediaType | None) -> str:
         # A note that quotes an e-mail's headers looks like an e-mail.
         is_plain = claimed is not None and claimed.name == media_types.PLAIN_TEXT
         return media_types.PLAIN_TEXT if is_plain else media_type
-    if _looks_like_text(head):
+    if _looks_like_text(head, is_claimed=claimed is not None and claimed.is_text):
         return media_types.PLAIN_TEXT
     return media_type
 
 
-def _looks_like_text(head: bytes) -> bool:
-    """Text the detector does not know: UTF-16 and UTF-32 with a byte-order mark, and very short files."""
+def _looks_like_text(head: bytes, *, is_claimed: bool) -> bool:
+    """Text the detector does not know: UTF-16 and UTF-32 with a byte-order mark, and very short files.
+
+    What is claimed to be text may be in an old encoding, where every byte but control characters is a letter.
+    """
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         return True
     if any(byte < 9 or 13 < byte < 32 for byte in head):
         return False
+    if is_claimed:
+        return True
     try:
         head[:-4].decode("utf-8")  # the last character of the head may be cut
     except UnicodeDecodeError:

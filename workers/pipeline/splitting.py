@@ -37,7 +37,8 @@ class MeasuredText:
         """Pieces of at most ``budget`` tokens, the first of at most ``first_budget``.
 
         All of the text but white space at cuts is in one piece; the last ``overlap`` tokens of a piece, at
-        most, are also the beginning of the next, where a sentence or word begins among them.
+        most, are also the beginning of the next: from the first sentence that begins among them, or from
+        the first word if the cut had to go through a sentence.
         """
         starts, text = self._starts, self.text
         if not starts:
@@ -79,6 +80,9 @@ class MeasuredText:
         found = bisect_left(boundaries, self._starts[earliest])
         if found < len(boundaries) and boundaries[found] < self._starts[cut]:
             return max(earliest, bisect_left(self._starts, boundaries[found]))
+        before_cut = bisect_left(boundaries, self._starts[cut - 1] + 1)
+        if before_cut < len(boundaries) and boundaries[before_cut] <= self._starts[cut]:
+            return cut  # the cut lies between two sentences: half of one before it would explain nothing
         return next((token for token in range(earliest, cut) if self._begins_word(token)), cut)
 
     def _begins_word(self, token: int) -> bool:

@@ -15,6 +15,8 @@ from workers.pipeline.parsing.pagination import in_batches
 from workers.pipeline.parsing.sanitize import collapse
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
+MAX_DEPTH = 2048  # libxml2's own
+
 _DROPPED_TAGS = """
     script style nav template noscript iframe object svg canvas head select audio video map dialog
 """
@@ -53,13 +55,16 @@ def blocks_of(markup: str) -> Iterator[Block]:
     """Blocks of a page or a fragment. Raises Damaged where nothing like HTML is left."""
     if not markup.strip():
         return
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     # Bytes, as lxml refuses text that declares an encoding, which decoding has already seen to.
     source = markup.replace("\x00", "").encode("utf-8", "replace")
     try:
         root = html.document_fromstring(source, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
         raise Damaged("The web page could not be read: its markup is damaged.") from error
+    # libxml2 ends the tree at such a depth without raising: the rest of the page would be lost in silence.
+    if any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in parser.error_log):
+        raise LimitExceeded(f"The web page nests its elements deeper than {MAX_DEPTH:,}, which is the limit.")
     if root.find(".//h1") is None and (title := collapse(root.findtext(".//head/title") or "")):
         yield Block(BlockKind.TITLE, title, 1)
     body = root.find("body")

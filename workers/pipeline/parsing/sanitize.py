@@ -28,20 +28,24 @@ _TRAILING_BLANKS = re.compile(r"[ \t]+(?=\n)")
 _MANY_NEWLINES = re.compile(r"\n{3,}")
 _MANY_BLANKS = re.compile(r"[ \t]{33,}")
 _WHITESPACE = re.compile(r"\s+")
-
-
+_C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
 _WINDOWS_1252 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0) if code != 0x85}
 
 
 def sanitize(text: str) -> str:
     """``text`` as described above, stripped; may be empty. Applying it twice changes nothing."""
-    text = _LINE_ENDS.sub("\n", text)
-    if not text.isascii():
+    # Each test before a substitution spares most texts its pass over them.
+    if not text.isascii() or "\r" in text or "\x0b" in text or "\x0c" in text:
+        text = _LINE_ENDS.sub("\n", text)
+    if _C1.search(text):
         text = text.translate(_WINDOWS_1252)
     text = _UNWANTED.sub("", text)
-    text = _TRAILING_BLANKS.sub("", text)
-    text = _MANY_NEWLINES.sub("\n\n", text)
-    text = _MANY_BLANKS.sub(" " * 32, text)
+    if " \n" in text or "\t\n" in text:
+        text = _TRAILING_BLANKS.sub("", text)
+    if "\n\n\n" in text:
+        text = _MANY_NEWLINES.sub("\n\n", text)
+    if "    " in text or "\t" in text:
+        text = _MANY_BLANKS.sub(" " * 32, text)
     return unicodedata.normalize("NFC", text).strip()
 
 

@@ -1,0 +1,211 @@
+"""Chunks: what they promise about text, offsets, pages and the window, for any document."""
+
+import re
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.retrieval.passages import Chunk
+from workers.pipeline.chunking import OVERLAP_TOKENS, chunk_pages, document_text
+from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
+
+
+class WordTokenizer:
+    """Words and signs are tokens, as in the models' own pre-tokenization. Counts what it is asked for."""
+
+    def __init__(self, window_tokens: int = 256) -> None:
+        self.window_tokens = window_tokens
+        self.asked: list[str] = []
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        self.asked.append(text)
+        return [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def title(text: str, level: int = 1) -> Block:
+    return Block(BlockKind.TITLE, text, level)
+
+
+def paragraph(text: str) -> Block:
+    return Block(BlockKind.PARAGRAPH, text)
+
+
+def one_page(*blocks: Block) -> list[ParsedPage]:
+    return [ParsedPage(1, 1, blocks)]
+
+
+def words(count: int, word: str = "word") -> str:
+    return " ".join(f"{word}{number}" for number in range(count))
+
+
+def chunks_of(pages: list[ParsedPage], window: int = 40) -> list[Chunk]:
+    return list(chunk_pages(pages, WordTokenizer(window)))
+
+
+_texts = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=400),
+    st.lists(st.sampled_from(["alpha", "b.", "c!", "über", "\n", "第一。", "x" * 90, "🙂", "—"]), min_size=1)
+    .map(" ".join),
+).map(str.strip).filter(bool)  # fmt: skip
+_blocks = st.builds(
+    lambda kind, text, level: Block(kind, text, level if kind is BlockKind.TITLE else None),
+    st.sampled_from(BlockKind), _texts, st.integers(1, 4),
+)  # fmt: skip
+_documents = st.lists(st.lists(_blocks, max_size=6), min_size=1, max_size=5).map(
+    lambda pages: [
+        ParsedPage(number, len(pages), tuple(blocks), 0.5 if number % 2 else None)
+        for number, blocks in enumerate(pages, start=1)
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_documents, st.sampled_from([8, 12, 40, 256]))
+def test_no_text_is_lost_or_doubled_beyond_the_overlap(pages: list[ParsedPage], window: int) -> None:
+    tokenizer = WordTokenizer(window)
+    chunks = list(chunk_pages(pages, tokenizer))
+    text = document_text(pages)
+    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
+    covered = 0
+    for chunk in chunks:
+        assert chunk.text == text[chunk.char_start : chunk.char_end]
+        assert chunk.text.strip()
+        assert not text[covered : chunk.char_start].strip(), "text between two chunks was lost"
+        overlap = text[chunk.char_start : covered] if chunk.char_start < covered else ""
+        assert len(tokenizer.token_spans(overlap)) <= min(OVERLAP_TOKENS, window // 8)
+        assert chunk.char_end > covered, "a chunk that adds nothing"
+        covered = chunk.char_end
+    assert not text[covered:].strip(), "the end was lost"
+
+
+@settings(max_examples=200, deadline=None)
+@given(_documents, st.sampled_from([8, 12, 40, 256]))
+def test_what_is_embedded_fits_the_window(pages: list[ParsedPage], window: int) -> None:
+    tokenizer = WordTokenizer(window)
+    for chunk in chunk_pages(pages, tokenizer):
+        assert len(tokenizer.token_spans(chunk.text_to_embed)) <= window
+
+
+@settings(max_examples=200, deadline=None)
+@given(_documents)
+def test_chunk_lies_on_the_pages_it_claims(pages: list[ParsedPage]) -> None:
+    """Page by page, the chunk's range holds exactly its first and its last character."""
+    first_char_of: list[tuple[int, int]] = []
+    position = 0
+    for page in pages:
+        for block in page.blocks:
+            first_char_of.append((position, page.number or 0))
+            position += len(block.text) + 2
+    for chunk in chunk_pages(pages, WordTokenizer(12)):
+        at_start = max(start for start, _ in first_char_of if start <= chunk.char_start)
+        at_end = max(start for start, _ in first_char_of if start < chunk.char_end)
+        assert dict(first_char_of)[at_start] == chunk.page_start
+        assert dict(first_char_of)[at_end] == chunk.page_end
+
+
+@settings(max_examples=100, deadline=None)
+@given(_documents)
+def test_every_block_is_tokenized_once(pages: list[ParsedPage]) -> None:
+    tokenizer = WordTokenizer()
+    list(chunk_pages(pages, tokenizer))
+    paragraphs = [block.text for page in pages for block in page.blocks if block.kind is not BlockKind.TITLE]
+    titles = {block.text for page in pages for block in page.blocks if block.kind is BlockKind.TITLE}
+    for text in set(paragraphs) - titles:
+        assert tokenizer.asked.count(text) == paragraphs.count(text)
+
+
+def test_title_begins_a_chunk_and_leads_those_after_it() -> None:
+    pages = one_page(
+        title("Harbour"), paragraph(words(30)),
+        title("Ferries", 2), paragraph(words(30, "a")), paragraph(words(30, "b")),
+        title("Town"), paragraph("last"),
+    )  # fmt: skip
+    chunks = chunks_of(pages)
+    assert [(chunk.heading_path, chunk.text.split()[0]) for chunk in chunks] == [
+        ((), "Harbour"),
+        (("Harbour",), "Ferries"),
+        (("Harbour", "Ferries"), "b0"),
+        ((), "Town"),
+    ]
+
+
+def test_titles_without_text_between_them_share_a_chunk() -> None:
+    (chunk,) = chunks_of(one_page(title("Part"), title("Chapter", 2), paragraph("Text.")))
+    assert chunk.text == "Part\n\nChapter\n\nText."
+
+
+def test_short_neighbours_are_gathered_and_long_enough_ones_stay_whole() -> None:
+    texts = [words(15, "a"), words(15, "b"), words(15, "c")]
+    chunks = chunks_of(one_page(*map(paragraph, texts)))
+    assert [chunk.text for chunk in chunks] == [f"{texts[0]}\n\n{texts[1]}", texts[2]]
+
+
+def test_long_paragraph_is_cut_at_sentences() -> None:
+    text = " ".join(f"{words(11, chr(97 + number))}." for number in range(8))
+    chunks = chunks_of(one_page(paragraph(text)))
+    assert len(chunks) > 2
+    assert all(chunk.text.endswith(".") for chunk in chunks)
+
+
+def test_long_sentence_is_cut_between_words_with_the_stated_overlap() -> None:
+    chunks = chunks_of(one_page(paragraph(words(100))))
+    for before, after in pairwise(chunks):
+        shared = before.text.split()[-5:]
+        assert after.text.split()[:5] == shared  # an eighth of the window of 40
+
+
+def test_table_is_cut_between_rows() -> None:
+    table = Block(BlockKind.TABLE, "\n".join(f"row {number} | {words(5)}" for number in range(20)))
+    chunks = chunks_of(one_page(table))
+    assert len(chunks) > 2
+    assert all(chunk.text.startswith("row") for chunk in chunks)
+
+
+def test_word_longer_than_any_window_is_cut() -> None:
+    chunks = chunks_of(one_page(paragraph("x" * 50_000)))
+    assert max(len(chunk.text) for chunk in chunks) <= 40 * 32
+    assert "".join(chunk.text for chunk in chunks) == "x" * 50_000
+
+
+def test_confidence_is_the_mean_over_what_ocr_read() -> None:
+    pages = [
+        ParsedPage(1, 3, (paragraph("a" * 30),), 0.9),
+        ParsedPage(2, 3, (paragraph("b" * 10),), 0.5),
+        ParsedPage(3, 3, (paragraph("typed"),), None),
+    ]
+    (chunk,) = chunks_of(pages)
+    assert chunk.ocr_confidence == pytest.approx(0.8)
+    assert (chunk.page_start, chunk.page_end) == (1, 3)
+
+
+def test_chunks_stream() -> None:
+    """A chunk is given away before the page after the next one is asked for."""
+    asked = []
+
+    def pages() -> "list[ParsedPage]":  # type: ignore[misc]
+        for number in range(1, 100):
+            asked.append(number)
+            yield ParsedPage(number, 99, (paragraph(words(39)),))  # type: ignore[misc]
+
+    next(chunk_pages(pages(), WordTokenizer(40)))
+    assert asked == [1, 2]
+
+
+def test_chunking_is_fast_beside_embedding() -> None:
+    """At least 5,000 chunks a second without the tokenizer's share (some 100 a second are embedded)."""
+    text = " ".join(words(12) + "." for _ in range(16))
+    pages = [ParsedPage(n, 300, (title(f"T{n}"), *[paragraph(text)] * 5)) for n in range(1, 301)]
+    spans = {block.text: WordTokenizer().token_spans(block.text) for page in pages for block in page.blocks}
+
+    class Remembering:
+        window_tokens = 256
+
+        def token_spans(self, text: str) -> list[tuple[int, int]]:
+            return spans[text]
+
+    started = time.process_time()
+    count = sum(1 for _ in chunk_pages(pages, Remembering()))
+    assert count / (time.process_time() - started) > 5000
