@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from django.test import Client
 
 from apps.accounts.models import User
@@ -16,6 +17,8 @@ from apps.orgs.keys import create_api_key
 from apps.orgs.models import Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import tenant_scope
+import workers.ingest  # noqa: F401 - registers the tasks that tests run by hand
+import workers.maintenance  # noqa: F401
 from tests.conftest import CommittingClient, Tenant, client_with_key
 
 
@@ -49,8 +52,6 @@ def make_key(tenant: Tenant) -> Callable[..., CommittingClient]:
     """The tenant's owner with a key of fewer scopes, or an expired one."""
 
     def make(*scopes: Ability, lifetime: timedelta | None = None) -> CommittingClient:
-        from django.utils import timezone
-
         _, secret = create_api_key(
             organization=tenant.organization,
             user=tenant.owner,

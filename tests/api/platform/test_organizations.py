@@ -33,7 +33,6 @@ def test_creator_becomes_owner_with_a_default_library(api: CommittingClient, ten
 
 
 def test_session_reaches_every_organization_of_its_user(tenant: Tenant, anonymous: CommittingClient) -> None:
-    anonymous.force_authenticate(None)
     anonymous.force_login(tenant.owner)
     made = anonymous.post("/orgs", {"name": "Second"}, format="json").json()["organizationId"]
     assert anonymous.get("/orgs").json()["totalRows"] == 2

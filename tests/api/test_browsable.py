@@ -1,0 +1,181 @@
+"""The API for people: pages with forms that make real things."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.knowledge.models import File, KnowledgeBase
+from apps.orgs.models import Organization
+from apps.orgs.roles import Role
+from apps.orgs.scope import system_scope
+from tests.conftest import CommittingClient, Tenant, committing
+
+HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def page(client: Client, url: str, status: int = 200) -> str:
+    answer = client.get(url)
+    assert answer.status_code == status, answer.content
+    assert answer["Content-Type"].startswith("text/html")
+    return answer.content.decode()
+
+
+def submit(client: Client, url: str, fields: dict[str, Any]) -> HttpResponse:
+    """Fill in the page's own HTML form and send it the way a browser does: multipart, with its CSRF token.
+
+    Fields that the form does not have fail the test.
+    """
+    html = client.get(url).content.decode()
+    form = re.search(r'id="post-object-form">.*?</form>', html, re.S)
+    assert form, f"There is no form on {url}."
+    names = set(re.findall(r'name="([^"]+)"', form[0]))
+    assert set(fields) <= names, names
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form[0])
+    assert token
+    empty = dict.fromkeys(names - {"csrfmiddlewaretoken"}, "")
+    with committing():
+        return client.post(url, empty | fields | {"csrfmiddlewaretoken": token[1]})
+
+
+def test_forms_take_a_person_from_nothing_to_a_search(browser: Client, tenant: Tenant) -> None:
+    made = submit(browser, "/orgs", {"name": "By hand"})
+    assert made.status_code == 201, made.content
+    organization = Organization.objects.get(name="By hand")
+    url = f"/orgs/{organization.pk}/knowledgebases"
+    fields = {"title": "Shelf", "llmDescription": "Books.", "type": "ORGANIZATION"}
+    assert submit(browser, url, fields).status_code == 201
+    with system_scope("test"):
+        shelf = KnowledgeBase.objects.get(title="Shelf")
+    assert shelf.creator_id == tenant.owner.pk
+    upload = submit(
+        browser,
+        f"{url}/{shelf.pk}/files/upload-url",
+        {
+            "fileName": "a.txt",
+            "contentType": "text/plain",
+            "embeddingMode": "TEXT",
+            "tags": "red, blue",
+            "metadata": '{"year": 2026}',
+        },
+    )
+    assert upload.status_code == 200, upload.content
+    with system_scope("test"):
+        file = File.objects.get(knowledge_base=shelf)
+    assert (file.tags, file.metadata) == (["red", "blue"], {"year": 2026})
+    assert 'id="upload"' in upload.content.decode()  # and the page offers to send the bytes
+    found = submit(browser, f"{url}/{shelf.pk}/search", {"query": "anything", "limit": "3", "tags": "red"})
+    assert found.status_code == 200, found.content
+
+
+def test_refused_form_keeps_what_was_typed_and_says_what_is_wrong(browser: Client, tenant: Tenant) -> None:
+    url = f"{tenant.url}/knowledgebases"
+    answer = submit(browser, url, {"title": "Kept title", "llmDescription": "", "type": "ORGANIZATION"})
+    html = answer.content.decode()
+    assert answer.status_code == 400
+    assert 'value="Kept title"' in html
+    assert "This field may not be blank." in html
+    bad = {"fileName": "a.txt", "contentType": "text/plain", "metadata": "{", "tags": "x"}
+    refused = submit(browser, f"{tenant.library_url}/files/upload-url", bad)
+    assert refused.status_code == 400
+    assert 'value="x"' in refused.content.decode()
+
+
+def test_form_without_its_token_makes_nothing(browser: Client, tenant: Tenant) -> None:
+    answer = browser.post("/orgs", {"name": "Forged"})
+    assert answer.status_code == 403
+    assert not Organization.objects.filter(name="Forged").exists()
+
+
+def test_pages_have_titles_and_breadcrumbs(browser: Client, tenant: Tenant, waiting_file: File) -> None:
+    html = page(browser, f"{tenant.library_url}/files/{waiting_file.pk}/events")
+    assert "<title>Events – Commonplace</title>" in html
+    crumbs = re.search(r'<ul class="breadcrumb">(.*?)</ul>', html, re.S)
+    assert crumbs
+    assert [unescape(name) for name in re.findall(r">([^<>\n]+)</a>", crumbs[1])] == [
+        "Organizations",
+        "Organization",
+        "Knowledge bases",
+        "Knowledge base",
+        "Files",
+        "File",
+        "Events",
+    ]
+
+
+def test_every_page_below_an_organization_renders(browser: Client, tenant: Tenant, waiting_file: File) -> None:
+    for url in (
+        "/orgs",
+        tenant.url,
+        f"{tenant.url}/knowledgebases",
+        tenant.library_url,
+        f"{tenant.library_url}/files",
+        f"{tenant.library_url}/files/{waiting_file.pk}",
+    ):
+        assert "Commonplace" in page(browser, url)
+    for url in (f"{tenant.library_url}/search", f"{tenant.library_url}/files/upload-url"):
+        assert 'id="post-object-form"' in page(browser, url, 405)
+
+
+def test_put_form_starts_from_what_is_there(browser: Client, tenant: Tenant) -> None:
+    html = page(browser, tenant.library_url)
+    form = re.search(r'id="put-object-form">.*?</form>', html, re.S)
+    assert form
+    assert 'value="Library"' in form[0]
+
+
+def test_deleting_answers_a_page_too(browser: Client, tenant: Tenant, waiting_file: File) -> None:
+    browser.handler.enforce_csrf_checks = False
+    answer = browser.delete(f"{tenant.library_url}/files/{waiting_file.pk}")
+    assert answer.status_code == 200
+    assert "File deleted" in answer.content.decode()
+    assert browser.delete(tenant.url).status_code == 200
+
+
+def test_viewer_sees_no_forms(
+    make_member: Callable[..., tuple[User, CommittingClient]], tenant: Tenant
+) -> None:
+    viewer, _ = make_member(Role.VIEWER)
+    client = Client(headers=HTML)
+    client.force_login(viewer)
+    html = page(client, f"{tenant.url}/knowledgebases")
+    assert "post-object-form" not in html
+    assert 'id="put-object-form"' not in page(client, tenant.library_url)
+
+
+def test_stranger_at_a_browser_gets_a_page_that_tells_nothing(tenant: Tenant, stranger: Tenant) -> None:
+    client = Client(headers=HTML)
+    client.force_login(stranger.owner)
+    html = page(client, tenant.library_url, 404)
+    assert "Library" not in html
+    assert "post-object-form" not in html
+
+
+def test_person_signs_in_and_out(tenant: Tenant) -> None:
+    client = Client(headers=HTML)
+    assert client.get("/").headers["Location"] == "/login/?next=/"
+    assert "/login/?next=/orgs" in page(client, "/orgs", 401)
+    html = page(client, "/login/?next=/orgs")
+    assert "<title>Log in – Commonplace</title>" in html
+    wrong = client.post("/login/", {"username": tenant.owner.email, "password": "wrong", "next": "/orgs"})
+    assert (wrong.status_code, "Please enter a correct" in wrong.content.decode()) == (200, True)
+    right = client.post(
+        "/login/", {"username": tenant.owner.email.upper(), "password": "correct horse battery", "next": "/orgs"}
+    )
+    assert (right.status_code, right.headers["Location"]) == (302, "/orgs")
+    assert client.get("/").headers["Location"] == "/orgs"
+    assert tenant.owner.email in page(client, "/orgs")
+    assert client.post("/logout/").status_code == 302
+    assert client.get("/orgs").status_code == 401
+
+
+def test_login_leads_nowhere_else(tenant: Tenant) -> None:
+    answer = Client().post(
+        "/login/",
+        {"username": tenant.owner.email, "password": "correct horse battery", "next": "https://evil.example/"},
+    )
+    assert answer.headers["Location"] == "/orgs"
