@@ -6,6 +6,7 @@ file that carries two (a polyglot) is what it begins as, which is what a reader 
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from apps.knowledge import media_types
@@ -18,6 +19,8 @@ MAX_ZIP_DIRECTORY_BYTES = 16 * 1024 * 1024
 _END_OF_DIRECTORY = b"PK\x05\x06"
 _END_OF_DIRECTORY_BYTES = 22
 _MAX_ZIP_COMMENT_BYTES = 65_535
+# What zipfile raises for broken archives and for methods it does not know.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError)
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
@@ -89,18 +92,13 @@ def _read_zip(path: Path) -> str:
     if "[Content_Types].xml" in names:
         return _ooxml_main_part(path, names)
     if "mimetype" in names:
-        with zipfile.ZipFile(path) as archive, archive.open("mimetype") as member:
-            return member.read(128).decode("ascii", "replace").strip().lower()
+        return _read_member(path, "mimetype", 128).decode("ascii", "replace").strip().lower()
     return "application/zip"
 
 
 def _ooxml_main_part(path: Path, names: set[str]) -> str:
     """Office may name a document's main part as it likes (``word/document2.xml``): content types decide."""
-    with zipfile.ZipFile(path) as archive, archive.open("[Content_Types].xml") as member:
-        try:
-            content_types = member.read(1 << 20)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise Damaged from error
+    content_types = _read_member(path, "[Content_Types].xml", 1 << 20)
     if b"wordprocessingml.document.main+xml" in content_types:
         return media_types.DOCX
     if any(name.startswith("xl/") for name in names):
@@ -108,6 +106,14 @@ def _ooxml_main_part(path: Path, names: set[str]) -> str:
     if any(name.startswith("ppt/") for name in names):
         return "application/vnd.openxmlformats-officedocument.presentationml.presentation"
     return "application/zip"
+
+
+def _read_member(path: Path, name: str, max_bytes: int) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+            return member.read(max_bytes)
+    except (*_ZIP_ERRORS, RuntimeError) as error:  # RuntimeError: the member is encrypted
+        raise Damaged("The file's archive is damaged. Upload an intact copy.") from error
 
 
 def _zip_names(path: Path) -> set[str]:
@@ -129,5 +135,5 @@ def _zip_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return set(archive.namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+    except _ZIP_ERRORS as error:
         raise Damaged("The file's archive is damaged. Upload an intact copy.") from error

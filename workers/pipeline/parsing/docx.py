@@ -5,6 +5,7 @@ endnotes. Deleted text of tracked changes is left out, inserted text stands.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,15 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     _check_expansion(path, options.limits.memory_bytes // EXPANDED_SHARE_OF_MEMORY)
     try:
         yield from in_batches(_Walk(docx.Document(str(path))).blocks())
-    except (OpcError, zipfile.BadZipFile, etree.LxmlError, KeyError, ValueError, EOFError) as error:
+    except (
+        OpcError,
+        zipfile.BadZipFile,
+        zlib.error,
+        etree.LxmlError,
+        KeyError,
+        ValueError,
+        EOFError,
+    ) as error:
         raise Damaged("The Word document is damaged. Upload an intact copy.") from error
     except (AttributeError, TypeError, IndexError, NotImplementedError, RuntimeError, OSError) as error:
         # python-docx takes required elements for granted.

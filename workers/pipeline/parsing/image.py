@@ -1,12 +1,14 @@
 """Pictures by OCR: PNG, JPEG, GIF, WEBP. Size is checked in the header, before anything is decoded."""
 
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from workers.pipeline.errors import Damaged, LimitExceeded
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions, Parser
@@ -14,17 +16,10 @@ from workers.pipeline.parsing.ocr import read_picture
 
 Result = TypeVar("Result")
 
-# What Pillow's decoders raise for damaged input, besides OSError.
+# What Pillow's decoders raise for damaged input, all told.
 _DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ZeroDivisionError,
-)
+    SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error, OSError
+)  # fmt: skip
 
 
 def parse(path: Path, options: ParseOptions, *, image_format: str) -> Iterator[ParsedPage]:
@@ -36,15 +31,12 @@ def parse(path: Path, options: ParseOptions, *, image_format: str) -> Iterator[P
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            Image.MAX_IMAGE_PIXELS = (
-                max_pixels  # Pillow's own guard, for what decoders allocate by themselves
-            )
-            with Image.open(path, formats=[image_format]) as picture:
+            # Pillow's own guard, for what decoders allocate by themselves.
+            Image.MAX_IMAGE_PIXELS = max_pixels
+            with _decoded(partial(Image.open, path, formats=[image_format])) as picture:
                 yield from _frames(picture, options)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise LimitExceeded(f"The image has more than {max_pixels:,} pixels, which is the limit.") from error
-    except UnidentifiedImageError as error:
-        raise Damaged("The image is damaged: its header can't be read. Upload an intact copy.") from error
 
 
 def _frames(picture: Image.Image, options: ParseOptions) -> Iterator[ParsedPage]:
