@@ -2,7 +2,9 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -14,16 +16,17 @@ from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.embedding.openvino_cache import converted_model
 from apps.retrieval.embedding.tokenization import TokenBatch
 
-Result = tuple[TokenBatch, FloatArray]
-# A request that failed inside OpenVINO is never handed back; one batch takes well under a second.
-REQUEST_TIMEOUT_SECONDS = 120.0
+RequestPool = SimpleQueue[openvino.InferRequest]
+REQUESTS_PER_STREAM = 2  # the next one is ready when one ends
 
 
 class OpenVinoBackend:
     """Two compilations of one graph, each made when first needed.
 
-    Passages have a queue of requests, one stream per core. Queries have a stream of their own, which the
-    operating system schedules beside those: in one queue a query would wait for whole batches.
+    Passages have one stream per core. Queries have a stream of their own, which the operating system
+    schedules beside those: in one queue a query would wait for whole batches. Requests are waited for by
+    the thread that started them, not answered by a callback: OpenVINO's threads then run no Python, which
+    ends the process when the interpreter is on its way out.
     """
 
     name = "openvino"
@@ -36,29 +39,28 @@ class OpenVinoBackend:
         self._precision = converted.precision
         self._graph = self._core.read_model(converted.path)
         self._compiling = threading.Lock()
-        self._starting = threading.Lock()
-        self._passage_requests: openvino.AsyncInferQueue | None = None
-        self._query_requests: SimpleQueue[openvino.InferRequest] | None = None
+        self._passage_requests: RequestPool | None = None
+        self._query_requests: RequestPool | None = None
 
     def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
-        """Yield the batches as they are done, which need not be their order. Raises RuntimeError."""
-        requests = self._passages()
-        done: SimpleQueue[Result] = SimpleQueue()
-        started = finished = 0
-        for batch in batches:
-            with self._starting:  # waits for an idle request; threads take turns batch by batch
-                requests.start_async(_inputs(batch), (batch, done))
-            started += 1
-            while not done.empty():
-                yield done.get()
-                finished += 1
-        while finished < started:
-            try:
-                result = done.get(timeout=REQUEST_TIMEOUT_SECONDS)
-            except Empty as error:
-                raise RuntimeError("OpenVINO did not finish a request.") from error
-            yield result
-            finished += 1
+        idle = self._passages()
+        running: deque[tuple[TokenBatch, openvino.InferRequest]] = deque()
+        try:
+            for batch in batches:
+                request = None
+                while request is None:
+                    try:
+                        request = idle.get(block=not running)
+                    except Empty:  # end one of our own, rather than wait for a thread that waits for ours
+                        yield _finish(*running.popleft(), idle)
+                running.append((batch, request))
+                request.start_async(_inputs(batch))
+            while running:
+                yield _finish(*running.popleft(), idle)
+        finally:
+            for batch, request in running:  # the caller stopped asking, or a batch failed
+                with suppress(RuntimeError):
+                    _finish(batch, request, idle)
 
     def embed_query(self, batch: TokenBatch) -> FloatArray:
         requests = self._queries()
@@ -68,24 +70,18 @@ class OpenVinoBackend:
         finally:
             requests.put(request)
 
-    def _passages(self) -> openvino.AsyncInferQueue:
+    def _passages(self) -> RequestPool:
         with self._compiling:
             if self._passage_requests is None:
                 compiled = self._compile(streams=self._threads, threads=self._threads)
-                requests = openvino.AsyncInferQueue(compiled, self._threads)
-                requests.set_callback(_collect)
-                self._passage_requests = requests
+                self._passage_requests = _pool(compiled, REQUESTS_PER_STREAM * self._threads)
             return self._passage_requests
 
-    def _queries(self) -> "SimpleQueue[openvino.InferRequest]":
+    def _queries(self) -> RequestPool:
         with self._compiling:
             if self._query_requests is None:
-                threads = min(2, self._threads)
-                compiled = self._compile(streams=1, threads=threads)
-                requests: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-                for _ in range(threads):  # the next request's inputs are set while one runs
-                    requests.put(compiled.create_infer_request())
-                self._query_requests = requests
+                compiled = self._compile(streams=1, threads=min(2, self._threads))
+                self._query_requests = _pool(compiled, REQUESTS_PER_STREAM)
             return self._query_requests
 
     def _compile(self, *, streams: int, threads: int) -> openvino.CompiledModel:
@@ -98,10 +94,22 @@ class OpenVinoBackend:
         return self._core.compile_model(self._graph, "CPU", settings)
 
 
-def _collect(request: openvino.InferRequest, ticket: "tuple[TokenBatch, SimpleQueue[Result]]") -> None:
-    """Hand a finished request's output to the thread that started it. Runs on OpenVINO's thread."""
-    batch, done = ticket
-    done.put((batch, np.array(request.get_output_tensor().data, dtype=np.float32)))  # the request is reused
+def _pool(compiled: openvino.CompiledModel, size: int) -> RequestPool:
+    requests: RequestPool = SimpleQueue()
+    for _ in range(size):
+        requests.put(compiled.create_infer_request())
+    return requests
+
+
+def _finish(
+    batch: TokenBatch, request: openvino.InferRequest, idle: RequestPool
+) -> tuple[TokenBatch, FloatArray]:
+    """Wait for the request, copy its result out, and give it back. Raises RuntimeError when it failed."""
+    try:
+        request.wait()
+        return batch, np.array(request.get_output_tensor().data, dtype=np.float32)
+    finally:
+        idle.put(request)
 
 
 def _inputs(batch: TokenBatch) -> dict[str, np.ndarray]:

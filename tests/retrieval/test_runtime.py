@@ -1,0 +1,69 @@
+"""Which parts a process gets, and when."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+from apps.retrieval import runtime
+from apps.retrieval.contracts import Embedder
+from apps.retrieval.engines.edge import EdgeIndex
+from apps.retrieval.engines.server import ServerIndex
+from tests.services.qdrant_server import QdrantServer
+
+
+@pytest.fixture
+def fresh(settings: Any, tmp_path: Path) -> Any:
+    """Settings of a process that has opened nothing yet; what the session opened comes back after."""
+    settings.VECTOR_DIR = tmp_path
+    settings.QDRANT_URL = ""
+    former = runtime._index._part, runtime._index._process_id
+    runtime._index._part = None
+    yield settings
+    runtime._index.close()
+    runtime._index._part, runtime._index._process_id = former
+
+
+def test_settings_choose_the_engine(fresh: Any, qdrant_server: QdrantServer) -> None:
+    assert isinstance(runtime.get_index(), EdgeIndex)
+    assert runtime.get_index() is runtime.get_index()
+    runtime._index.close()
+    fresh.QDRANT_URL = qdrant_server.url
+    assert isinstance(runtime.get_index(), ServerIndex)
+    runtime.get_index().check()
+
+
+def test_collection_is_named_after_the_model(fresh: Any, tmp_path: Path, embedder: Embedder) -> None:
+    runtime.get_index()
+    (collection,) = tmp_path.iterdir()
+    assert embedder.name in collection.name
+    assert collection.name.endswith(f"-{embedder.dimension}")
+
+
+def test_forked_process_does_not_use_the_parents_parts(fresh: Any) -> None:
+    parents = runtime._embedder.get()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if runtime._embedder.get() is not parents else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert runtime._embedder.get() is parents
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "problem"),
+    [
+        ("EMBEDDING_BACKEND", "onnx", "retrieval.E001"),
+        ("QDRANT_URL", "qdrant:6333", "retrieval.E004"),
+        ("EMBEDDING_THREADS", -1, "retrieval.E005"),
+    ],
+)
+def test_wrong_settings_are_named_by_a_check(
+    settings: Any, setting: str, value: object, problem: str
+) -> None:
+    assert run_checks(tags=["retrieval"]) == []
+    setattr(settings, setting, value)
+    (found,) = run_checks(tags=["retrieval"])
+    assert found.id == problem
+    assert found.hint

@@ -1,0 +1,130 @@
+"""What is particular to a served index: it can be away, and several processes share it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from apps.retrieval.engines.server import ServerIndex
+from apps.retrieval.errors import IndexUnavailable
+from tests.retrieval.material import DIMENSION, address, put, question, scope, texts_found
+from tests.services.qdrant_server import QdrantServer
+
+WRITER = """
+import sys
+from apps.retrieval.engines.server import ServerIndex
+from tests.retrieval.material import DIMENSION, address, put
+index = ServerIndex(url=sys.argv[1], api_key=None, collection="shared", dimension=DIMENSION)
+put(index, address(file=sys.argv[2]), f"from {sys.argv[2]}")
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QdrantServer]:
+    server = QdrantServer(tmp_path / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
+def _open(server: QdrantServer, collection: str = "shared") -> ServerIndex:
+    return ServerIndex(
+        url=server.url, api_key=None, collection=collection, dimension=DIMENSION, timeout_seconds=5
+    )
+
+
+def test_index_that_goes_away_is_retryable_and_comes_back(server: QdrantServer) -> None:
+    index = _open(server)
+    put(index, address(), "before")
+    server.stop()
+    for call in (
+        lambda: put(index, address(file="file-b"), "while away"),
+        lambda: index.candidates(scope(), question("before"), per_leg=10),
+        lambda: index.count("org-a"),
+        lambda: index.delete_file("org-a", "file-a"),
+        index.check,
+    ):
+        with pytest.raises(IndexUnavailable) as caught:
+            call()  # type: ignore[no-untyped-call]
+        assert caught.value.retryable
+    server.start()
+    index.check()
+    put(index, address(file="file-b"), "after")
+    assert texts_found(index, scope()) == {"before", "after"}
+    index.close()
+
+
+def test_index_may_be_opened_before_its_server_is_up(server: QdrantServer) -> None:
+    server.stop()
+    index = _open(server)
+    with pytest.raises(IndexUnavailable):
+        index.check()
+    server.start()
+    put(index, address(), "text")
+    assert index.count("org-a") == 1
+    index.close()
+
+
+def test_dropped_collection_is_made_again(server: QdrantServer) -> None:
+    index = _open(server)
+    put(index, address(), "text")
+    QdrantClient(url=server.url, check_compatibility=False).delete_collection("shared")
+    with pytest.raises(IndexUnavailable):
+        index.count("org-a")
+    assert index.count("org-a") == 0
+    index.close()
+
+
+def test_processes_share_one_index(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-m", "tests.services.qdrant_server", "--dir", str(tmp_path)]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert served.stdout is not None
+        url = served.stdout.readline().split()[-1]
+        names = ["file-1", "file-2"]
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, url, name], env=environment) for name in names
+        ]
+        assert [writer.wait(60) for writer in writers] == [0, 0]
+        index = ServerIndex(url=url, api_key=None, collection="shared", dimension=DIMENSION)
+        assert texts_found(index, scope()) == {"from file-1", "from file-2"}
+        index.close()
+    finally:
+        served.kill()
+        served.communicate()
+
+
+def test_many_threads_may_be_the_first_to_use_it(server: QdrantServer) -> None:
+    indexes = [_open(server, "new") for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: put(indexes[n % 4], address(file=f"file-{n}"), "text"), range(16)))
+    assert indexes[0].count("org-a") == 16
+    for index in indexes:
+        index.close()
+
+
+def test_collection_is_laid_out_for_tenants(server: QdrantServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, object]] = []
+    create = QdrantClient.create_payload_index
+
+    def watched(
+        client: QdrantClient, collection: str, field: str, schema: object, **options: object
+    ) -> object:
+        made.append((field, schema))
+        return create(client, collection, field, schema, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(QdrantClient, "create_payload_index", watched)
+    index = _open(server)
+    index.check()
+    tenants = [field for field, schema in made if getattr(schema, "is_tenant", None)]
+    assert tenants == ["organization_id"]
+    assert {field for field, _ in made} == {
+        "organization_id", "knowledge_base_id", "file_id", "file_revision", "tags", "metadata",
+    }  # fmt: skip
+    index.close()
