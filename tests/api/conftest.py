@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
 from django.test import Client
+from django.utils import timezone
 
+import workers.ingest
+import workers.maintenance  # noqa: F401
 from apps.accounts.models import User
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import File, KnowledgeBase
@@ -17,8 +19,6 @@ from apps.orgs.keys import create_api_key
 from apps.orgs.models import Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import tenant_scope
-import workers.ingest  # noqa: F401 - registers the tasks that tests run by hand
-import workers.maintenance  # noqa: F401
 from tests.conftest import CommittingClient, Tenant, client_with_key
 
 

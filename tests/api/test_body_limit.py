@@ -41,7 +41,9 @@ def limit_for(scope: Any) -> int:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with serving(BodyLimit(counting_app, limit_for=limit_for, render=lambda path, problem: envelope(problem))) as it:
+    with serving(
+        BodyLimit(counting_app, limit_for=limit_for, render=lambda _, problem: envelope(problem))
+    ) as it:
         yield it
 
 

@@ -107,7 +107,9 @@ def test_pages_have_titles_and_breadcrumbs(browser: Client, tenant: Tenant, wait
     ]
 
 
-def test_every_page_below_an_organization_renders(browser: Client, tenant: Tenant, waiting_file: File) -> None:
+def test_every_page_below_an_organization_renders(
+    browser: Client, tenant: Tenant, waiting_file: File
+) -> None:
     for url in (
         "/orgs",
         tenant.url,
@@ -164,7 +166,8 @@ def test_person_signs_in_and_out(tenant: Tenant) -> None:
     wrong = client.post("/login/", {"username": tenant.owner.email, "password": "wrong", "next": "/orgs"})
     assert (wrong.status_code, "Please enter a correct" in wrong.content.decode()) == (200, True)
     right = client.post(
-        "/login/", {"username": tenant.owner.email.upper(), "password": "correct horse battery", "next": "/orgs"}
+        "/login/",
+        {"username": tenant.owner.email.upper(), "password": "correct horse battery", "next": "/orgs"},
     )
     assert (right.status_code, right.headers["Location"]) == (302, "/orgs")
     assert client.get("/").headers["Location"] == "/orgs"
@@ -176,6 +179,10 @@ def test_person_signs_in_and_out(tenant: Tenant) -> None:
 def test_login_leads_nowhere_else(tenant: Tenant) -> None:
     answer = Client().post(
         "/login/",
-        {"username": tenant.owner.email, "password": "correct horse battery", "next": "https://evil.example/"},
+        {
+            "username": tenant.owner.email,
+            "password": "correct horse battery",
+            "next": "https://evil.example/",
+        },
     )
     assert answer.headers["Location"] == "/orgs"

@@ -23,4 +23,9 @@ def test_process_without_its_broker_is_not_ready(
     monkeypatch.setattr(health, "current_app", Celery(broker="redis://127.0.0.1:1/0"))
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "unavailable", "database": "ok", "broker": "unavailable", "index": "ok"}
+    assert answer.json() == {
+        "status": "unavailable",
+        "database": "ok",
+        "broker": "unavailable",
+        "index": "ok",
+    }

@@ -70,9 +70,7 @@ def test_every_route_is_in_a_document() -> None:
         assert shape in shapes, route
 
 
-def test_answers_have_the_fields_that_the_document_tells(
-    api: CommittingClient, tenant: Tenant
-) -> None:
+def test_answers_have_the_fields_that_the_document_tells(api: CommittingClient, tenant: Tenant) -> None:
     schemas = document(DIALECTS[0])["components"]["schemas"]
     body = {"fileName": "a.txt", "contentType": "text/plain"}
     file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()

@@ -110,7 +110,9 @@ def test_stranger_with_a_foot_in_the_door_finds_nothing_either(
     for route in routes():
         if "file_id" in route.parameters:
             for method in ("GET", "POST", "DELETE"):
-                answer = outsider.generic(method, route.url(own_library), b"", content_type="application/json")
+                answer = outsider.generic(
+                    method, route.url(own_library), b"", content_type="application/json"
+                )
                 assert answer.status_code in {404, 405}, (method, route)
 
 

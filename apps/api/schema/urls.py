@@ -27,7 +27,7 @@ def _pages_of(dialect: Dialect) -> list[URLPattern]:
         path(f"{base}.json", SpectacularJSONAPIView.as_view(**document), name=f"schema-{dialect.name}"),
         path(f"{base}.yaml", SpectacularYAMLAPIView.as_view(**document)),
         path(f"{base}/", SpectacularSwaggerView.as_view(**page)),
-        path(f"{base}/redoc/", SpectacularRedocView.as_view(**page)),
+        path(f"{base}/redoc/", SpectacularRedocView.as_view(template_name="api/redoc.html", **page)),
     ]
 
 

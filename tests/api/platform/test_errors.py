@@ -57,7 +57,9 @@ def test_session_needs_the_csrf_token_to_change_things(tenant: Tenant) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_denied")
 
 
-def test_unknown_path_below_the_api_is_json(api: CommittingClient, anonymous: CommittingClient, tenant: Tenant) -> None:
+def test_unknown_path_below_the_api_is_json(
+    api: CommittingClient, anonymous: CommittingClient, tenant: Tenant
+) -> None:
     for url in (
         f"{tenant.url}/nothing",
         f"{tenant.url}/",

@@ -50,12 +50,17 @@ def test_upload_url_answers_the_file_and_where_to_put_it(api: CommittingClient, 
     assert answer.status_code == 200
     file = answer.json()
     assert set(file) == FIELDS | {"uploadUrl"}
-    assert file["key"] == (
-        f"orgs/{tenant.organization.pk}/kbs/{tenant.library.pk}/files/{file['fileId']}"
-    )
+    assert file["key"] == (f"orgs/{tenant.organization.pk}/kbs/{tenant.library.pk}/files/{file['fileId']}")
     assert file["status"] == "WAITING-UPLOAD"
     assert file["tags"] == ["b", "a"]
-    for name in ("fileName", "contentType", "embeddingMode", "customInstructions", "externalFileUrl", "metadata"):
+    for name in (
+        "fileName",
+        "contentType",
+        "embeddingMode",
+        "customInstructions",
+        "externalFileUrl",
+        "metadata",
+    ):
         assert file[name] == body[name]
     assert (file["sizeBytes"], file["pageCount"], file["progress"], file["chunkCount"]) == (None, None, 0, 0)
     assert file["creatorUserId"] == tenant.owner.pk
@@ -123,7 +128,11 @@ def test_events_tell_the_history_oldest_first(
     ]
     assert (body["totalRows"], body["offset"]) == (4, 0)
     created, enqueued, processing, ready = body["items"]
-    assert (created["from"], created["to"], created["actorUserId"]) == (None, "WAITING-UPLOAD", tenant.owner.pk)
+    assert (created["from"], created["to"], created["actorUserId"]) == (
+        None,
+        "WAITING-UPLOAD",
+        tenant.owner.pk,
+    )
     assert (enqueued["from"], enqueued["to"], enqueued["actorUserId"]) == ("WAITING-UPLOAD", "ENQUEUED", None)
     assert "worker" not in processing["payload"]  # the name of a machine
     assert ready["revision"] == 1

@@ -146,7 +146,7 @@ class FileSerializer(serializers.Serializer):
     progress = serializers.IntegerField(min_value=0, max_value=100, help_text="Percent; 100 only when READY.")
     chunkCount = serializers.IntegerField(source="chunk_count", help_text="How many passages can be found.")
     tags = serializers.ListField(child=serializers.CharField())
-    metadata = MetadataField()
+    metadata = MetadataField(required=True)
 
 
 @extend_schema_serializer(

@@ -1,0 +1,27 @@
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from apps.events.models import Event
+
+
+@admin.register(Event)
+class EventAdmin(admin.ModelAdmin):
+    """What happened: to be read, never changed."""
+
+    list_display = ("created_at", "kind", "subject_id", "organization", "actor_id", "message")
+    list_filter = ("kind", "created_at")
+    list_select_related = ("organization",)
+    search_fields = ("=subject_id", "=knowledge_base_id", "=actor_id", "=organization__id")
+    ordering = ("-id",)
+    show_full_result_count = False  # the outbox grows large
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,259 @@
+"""The operator's admin: it sees every tenant, and changes things by the same services as the API."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.events.models import Event
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.statuses import FileStatus
+from apps.knowledge.uploads import request_upload
+from apps.orgs.models import ApiKey, Membership, Organization, Plan
+from apps.orgs.roles import Role
+from apps.orgs.scope import system_scope
+from tests.conftest import Tenant, client_with_key, committing
+
+EVERY_MODEL = (User, Plan, Organization, ApiKey, KnowledgeBase, File, Event, Tombstone)
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return User.objects.create_superuser("operator@example.com", "correct horse battery")
+
+
+@pytest.fixture
+def console(operator: User) -> Client:
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def waiting(tenant: Tenant) -> File:
+    with tenant.scope():
+        file, _ = request_upload(
+            knowledge_base=tenant.library,
+            creator=tenant.owner,
+            file_name="wait.txt",
+            content_type="text/plain",
+        )
+    return file
+
+
+@pytest.fixture
+def failed(tenant: Tenant, upload: Callable[..., File]) -> File:
+    """A file with its bytes in the store and an ERROR to its name."""
+    file = upload("failed <b>.txt", b"Some text.", "text/plain")
+    with system_scope("test"):
+        File.objects.filter(pk=file.pk).update(
+            status=FileStatus.ERROR, status_message="It went wrong.", error_code="internal_error"
+        )
+    return file
+
+
+def status_of(file: File) -> str:
+    with system_scope("test"):
+        return File.objects.get(pk=file.pk).status
+
+
+def act(client: Client, model: type, action: str, *rows: object, **more: str) -> str:
+    """Run an action over rows of a list, the way the page does; returns the page that follows."""
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")  # type: ignore[attr-defined]
+    selected = [row.pk for row in rows]  # type: ignore[attr-defined]
+    with committing():
+        answer = client.post(url, {"action": action, "_selected_action": selected, **more}, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def change_url(row: object) -> str:
+    meta = row._meta  # type: ignore[attr-defined]
+    return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])  # type: ignore[attr-defined]
+
+
+def test_every_list_and_page_opens(
+    console: Client, tenant: Tenant, stranger: Tenant, failed: File, waiting: File
+) -> None:
+    with system_scope("test"):
+        key = ApiKey.objects.get(organization=tenant.organization)
+        event = Event.objects.filter(subject_id=failed.pk).latest("id")
+    for model in EVERY_MODEL:
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert console.get(url).status_code == 200, model
+        assert console.get(f"{url}?q=a").status_code == 200, model
+    for row in (tenant.owner, tenant.organization, tenant.library, failed, waiting, key, event):
+        assert console.get(change_url(row)).status_code == 200, row
+    for model in (User, Plan, Organization, KnowledgeBase):
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
+        assert console.get(url).status_code == 200, model
+    assert console.get("/admin/").status_code == 200
+
+
+def test_only_staff_gets_in(tenant: Tenant) -> None:
+    client = Client()
+    client.force_login(tenant.owner)
+    answer = client.get(reverse("admin:knowledge_file_changelist"))
+    assert (answer.status_code, "/admin/login/" in answer.headers["Location"]) == (302, True)
+
+
+def test_files_can_be_filtered_and_found(console: Client, failed: File, waiting: File) -> None:
+    url = reverse("admin:knowledge_file_changelist")
+    html = console.get(f"{url}?status__exact=ERROR").content.decode()
+    assert failed.pk in html and waiting.pk not in html
+    assert "It went wrong." in html
+    for query in ("wait", waiting.pk):
+        html = console.get(url, {"q": query}).content.decode()
+        assert waiting.pk in html and failed.pk not in html
+
+
+def test_file_page_shows_its_history_and_changes_nothing(console: Client, failed: File) -> None:
+    html = console.get(change_url(failed)).content.decode()
+    assert "file.created" in html and "file.enqueued" in html
+    assert "failed &lt;b&gt;.txt" in html
+    assert not re.search(r'<(input|select|textarea)[^>]* name="(status|file_name|metadata)"', html)
+    console.post(change_url(failed), {"status": "READY", "file_name": "other.txt"})
+    assert status_of(failed) == "ERROR"
+
+
+def test_reindex_queues_files_and_tells_which_can_not_be(
+    console: Client, operator: User, failed: File, waiting: File
+) -> None:
+    html = act(console, File, "reindex", failed, waiting)
+    assert "Files queued: 1." in html
+    assert "never uploaded" in html
+    assert (status_of(failed), status_of(waiting)) == ("ENQUEUED", "WAITING-UPLOAD")
+    with system_scope("test"):
+        assert Event.objects.filter(subject_id=failed.pk).latest("id").actor_id == operator.pk
+
+
+def test_retry_touches_failed_files_only(console: Client, failed: File, waiting: File) -> None:
+    html = act(console, File, "retry_failed", failed, waiting)
+    assert "Files queued: 1." in html
+    assert "never uploaded" not in html
+    assert status_of(failed) == "ENQUEUED"
+
+
+def test_deleted_file_leaves_its_tombstone(console: Client, failed: File, waiting: File) -> None:
+    asked = act(console, File, "delete_selected", failed)
+    assert "Are you sure" in asked and status_of(failed) == "ERROR"
+    act(console, File, "delete_selected", failed, post="yes")
+    url = reverse("admin:knowledge_file_delete", args=[waiting.pk])
+    assert console.post(url, {"post": "yes"}).status_code == 302
+    with system_scope("test"):
+        assert not File.objects.filter(pk__in=[failed.pk, waiting.pk]).exists()
+        assert Tombstone.objects.filter(file_id__in=[failed.pk, waiting.pk], revision=None).count() == 2
+
+
+def test_knowledge_base_is_made_changed_and_deleted_by_services(
+    console: Client, operator: User, tenant: Tenant
+) -> None:
+    body = {
+        "organization": tenant.organization.pk,
+        "type": "ORGANIZATION",
+        "title": "New",
+        "llm_description": "D",
+    }
+    assert console.post(reverse("admin:knowledge_knowledgebase_add"), body).status_code == 302
+    with system_scope("test"):
+        made = KnowledgeBase.objects.get(title="New")
+    assert made.creator_id == operator.pk
+    changed = {"title": "Changed", "llm_description": "D", "is_public": "on"}
+    assert console.post(change_url(made), changed).status_code == 302
+    with system_scope("test"):
+        made.refresh_from_db()
+        kinds = list(Event.objects.filter(subject_id=made.pk).values_list("kind", flat=True))
+    assert (made.title, made.is_public) == ("Changed", True)
+    assert kinds == ["knowledge_base.created", "knowledge_base.updated"]
+    act(console, KnowledgeBase, "delete_selected", made, post="yes")
+    refused = act(console, KnowledgeBase, "delete_selected", tenant.library, post="yes")
+    assert "default library" in refused
+    with system_scope("test"):
+        assert list(KnowledgeBase.objects.filter(organization=tenant.organization)) == [tenant.library]
+
+
+def test_new_organization_has_owner_and_library(console: Client, tenant: Tenant) -> None:
+    body = {"name": "Made here", "owner": tenant.owner.pk, "plan": "pro"}
+    assert console.post(reverse("admin:orgs_organization_add"), body).status_code == 302
+    made = Organization.objects.get(name="Made here")
+    with system_scope("test"):
+        assert Membership.objects.get(organization=made).role == Role.OWNER
+        assert KnowledgeBase.objects.filter(organization=made, is_default=True).exists()
+    assert made.plan_id == "pro"
+
+
+def test_deleted_organization_takes_its_files_along(
+    console: Client, tenant: Tenant, stranger: Tenant, failed: File
+) -> None:
+    act(console, Organization, "delete_selected", tenant.organization, post="yes")
+    assert list(Organization.objects.all()) == [stranger.organization]
+    with system_scope("test"):
+        assert Tombstone.objects.filter(file_id=failed.pk, revision=None).exists()
+
+
+def test_members_are_edited_on_the_organizations_page(
+    console: Client, tenant: Tenant, operator: User
+) -> None:
+    with tenant.scope():
+        membership = Membership.objects.get(user=tenant.owner)
+    url = change_url(tenant.organization)
+    prefix = re.search(r'name="([\w-]*)TOTAL_FORMS"', console.get(url).content.decode())
+    assert prefix
+    p = prefix[1]
+    body = {
+        "name": "Acme",
+        "plan": "local",
+        f"{p}TOTAL_FORMS": "2",
+        f"{p}INITIAL_FORMS": "1",
+        f"{p}0-id": membership.pk,
+        f"{p}0-organization": tenant.organization.pk,
+        f"{p}0-user": tenant.owner.pk,
+        f"{p}0-role": "OWNER",
+        f"{p}1-organization": tenant.organization.pk,
+        f"{p}1-user": operator.pk,
+        f"{p}1-role": "VIEWER",
+    }
+    answer = console.post(url, body)
+    assert answer.status_code == 302, re.findall(r'class="errorlist.*?</ul>', answer.content.decode(), re.S)
+    with tenant.scope():
+        assert Membership.objects.get(user=operator).role == Role.VIEWER
+
+
+def test_revoked_key_opens_nothing_and_its_secret_is_nowhere(console: Client, tenant: Tenant) -> None:
+    with system_scope("test"):
+        key = ApiKey.objects.get(organization=tenant.organization)
+    url = reverse("admin:orgs_apikey_changelist")
+    for html in (console.get(url).content.decode(), console.get(change_url(key)).content.decode()):
+        assert key.hint in html
+        assert tenant.secret not in html and key.secret_hash not in html
+    assert client_with_key(tenant.secret).get("/orgs").status_code == 200
+    assert "Keys revoked: 1." in act(console, ApiKey, "revoke", key)
+    assert client_with_key(tenant.secret).get("/orgs").status_code == 401
+
+
+def test_account_is_made_and_known_by_its_address(console: Client) -> None:
+    body = {
+        "email": "New@Example.com",
+        "usable_password": "true",
+        "password1": "correct horse battery",
+        "password2": "correct horse battery",
+    }
+    answer = console.post(reverse("admin:accounts_user_add"), body)
+    assert answer.status_code == 302, re.findall(r'class="errorlist.*?</ul>', answer.content.decode(), re.S)
+    assert User.objects.get(email__iexact="new@example.com").check_password("correct horse battery")
+    again = console.post(reverse("admin:accounts_user_add"), body | {"email": "NEW@example.com"})
+    assert again.status_code == 200
+
+
+def test_history_can_not_be_changed(console: Client, failed: File) -> None:
+    with system_scope("test"):
+        event = Event.objects.filter(subject_id=failed.pk).latest("id")
+    assert console.post(change_url(event), {"kind": "forged"}).status_code == 403
+    assert (
+        console.post(reverse("admin:events_event_delete", args=[event.pk]), {"post": "yes"}).status_code
+        == 403
+    )
+    assert console.get(reverse("admin:events_event_add")).status_code == 403
