@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from celery import beat
+from celery import Celery, beat
 from django.conf import settings
 
 from config.celery import app
@@ -21,6 +21,7 @@ MAINTENANCE_THREADS = 1
 def running_celery() -> Iterator[None]:
     """Work on the queues while the context lasts. Leaving it stops long work at its next step, which gives
     its file back to the queue."""
+    app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
     workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
     schedule = beat.EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler", max_interval=1)
@@ -43,12 +44,17 @@ def running_celery() -> Iterator[None]:
 
 
 def _worker(queue: str, concurrency: int) -> Any:
-    return app.WorkController(
-        app=app,
+    """An application of its own for each: which queues are read is kept in the application, so that of two
+    workers on one, both would read the queue of the second."""
+    own = Celery(app.main, set_as_current=False)
+    own.config_from_object("django.conf:settings", namespace="CELERY")
+    return own.WorkController(
+        app=own,
         hostname=f"{queue}@embedded",
         queues=[queue],
         pool="threads",
         concurrency=concurrency,
+        use_eventloop=False,  # the asynchronous loop is one per process, which two threads can't share
         without_gossip=True,  # nobody to gossip with: one process
         without_mingle=True,
         without_heartbeat=True,
