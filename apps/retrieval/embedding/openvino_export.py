@@ -63,8 +63,8 @@ def export(model_folder: Path, target_folder: Path) -> None:
 def quicker_precision(folder: Path) -> str:
     """Return "f32" or "bf16", whichever embeds a full batch sooner here.
 
-    bf16 is several times quicker on processors with matrix tiles (AMX), and slower than f32 on others that
-    claim to have it, where OpenVINO would choose it all the same. Its cosine to f32 stays above .999.
+    bf16 is several times quicker on some processors, and slower than f32 on others that claim to have it,
+    where OpenVINO would choose it all the same. Its cosine to f32 stays above .999.
     """
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
