@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from workers.pipeline.parsing.blocks import ParseLimits, ParseOptions
+from workers.pipeline.parsing.blocks import ParseLimits
 
 
 def parse_limits() -> ParseLimits:
@@ -12,10 +12,4 @@ def parse_limits() -> ParseLimits:
         max_pages=settings.MAX_PAGES,
         max_image_pixels=settings.MAX_IMAGE_PIXELS,
         max_text_chars=settings.MAX_TEXT_CHARS,
-    )
-
-
-def parse_options(*, force_ocr: bool = False) -> ParseOptions:
-    return ParseOptions(
-        limits=parse_limits(), force_ocr=force_ocr, ocr_languages=tuple(settings.OCR_LANGUAGES)
     )

@@ -1,6 +1,6 @@
 """Web pages: headings, paragraphs, lists, tables and code, in document order, without the page's machinery.
 
-lxml reads tens of megabytes a second and, unlike the XML parser, resolves no entities and fetches nothing.
+lxml's HTML parser repairs what browsers repair, resolves no external entities and fetches nothing.
 """
 
 from collections.abc import Iterator

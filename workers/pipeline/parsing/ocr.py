@@ -25,15 +25,17 @@ PROBE_PIXELS = 2_500_000
 # What Tesseract sees in textures, drawings, and scripts it was not asked to read. Text that is worth finding
 # stays above: Hebrew and Devanagari read as English come out at .48 to .51, the worst legible scan at .58.
 NOISE_CONFIDENCE = 0.55
-# Most words of a page must be legible; a page of scraps of one or two signs is a picture.
-MIN_WORD_CONFIDENCE = 20.0
+# Below this, signs without a letter or digit are specks of dust and are dropped. Words stand in the text
+# whatever their confidence, for on clean pages Tesseract gives some that it reads rightly less than 20; they
+# are left out of the page's confidence, as one smudged corner says nothing about the rest.
+SPECK_CONFIDENCE = 20.0
 
 _WORD_CHARS = re.compile(r"\w")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``confidence`` is the mean over the words, weighted by length, 0–1; 0 without words.
+    """``confidence`` is the mean over the legible words, weighted by length, 0–1; 0 without any.
 
     ``word_pixels`` is the median height of a word."""
 
@@ -144,9 +146,11 @@ def _read(grey: Image.Image, languages: tuple[str, ...]) -> Reading:
             found["height"],
             strict=True,
         )
-        if text.strip() and float(confidence) >= MIN_WORD_CONFIDENCE
+        if text.strip() and (float(confidence) >= SPECK_CONFIDENCE or _WORD_CHARS.search(text))
     ]
-    legible = [word for word in words if _WORD_CHARS.search(word.text)]
+    legible = [
+        word for word in words if word.confidence >= SPECK_CONFIDENCE and _WORD_CHARS.search(word.text)
+    ]
     if not legible:
         return NOTHING
     chars = sum(len(word.text) for word in legible)

@@ -1,7 +1,7 @@
 """A PDF page's text layer as lines with their place and size, and whether it can be trusted.
 
-PDFium gives the text with its line ends; asking it for the box of every character would cost more than
-the parse, so only the first and the last character of each line are asked for.
+PDFium gives the text with its line ends. The boxes of a line's first and last character are all that
+paragraphs and headings need, so only these are asked for.
 """
 
 import ctypes
