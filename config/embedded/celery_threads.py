@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, beat
+from celery.platforms import EX_OK
+from celery.worker import state
 from django.conf import settings
 
 from config.celery import app
@@ -33,8 +35,9 @@ def running_celery() -> Iterator[None]:
     finally:
         request_stop()
         schedule.stop()
-        for worker in workers:
-            worker.stop()
+        # Each worker looks at this between two messages and stops in its own thread: stopped from this one,
+        # it would find its connection closed under its hands.
+        state.should_stop = EX_OK
         for thread in threads:
             thread.join(timeout=30)
             if thread.is_alive():

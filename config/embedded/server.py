@@ -4,9 +4,13 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from django.conf import settings
+
+from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +48,17 @@ def serve(listener: socket.socket) -> None:
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    if not is_stopping():  # told to stop while starting; from here on uvicorn hears it
+        asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
-def warm_up() -> None:
-    """Load the model beside the first requests, so that the first search need not wait for all of it."""
+@contextmanager
+def warming_up() -> Iterator[None]:
+    """Load the model beside the first requests, so that the first search need not wait for all of it.
+
+    Leaving the context waits for the end of that: a thread inside OpenVINO when the interpreter goes away
+    aborts the process.
+    """
     from apps.retrieval import runtime
 
     def load() -> None:
@@ -59,4 +69,9 @@ def warm_up() -> None:
                 "The embedding model could not be loaded; searches and files will fail until it can."
             )
 
-    threading.Thread(target=load, name="warm-up", daemon=True).start()
+    thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()

@@ -10,7 +10,7 @@ from apps.retrieval import runtime
 from config.embedded.celery_threads import running_celery
 from config.embedded.data_folder import FolderInUse, exclusive
 from config.embedded.first_run import FirstRun, ensure_first_run, facts_path
-from config.embedded.server import PortInUse, bind, serve, warm_up
+from config.embedded.server import PortInUse, bind, serve, warming_up
 from config.embedded.valkey import running_valkey
 from workers.stopping import stop_on_signals
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             stack.callback(runtime.close)
             sweep(at_start=True)
             stack.enter_context(running_celery())
-            warm_up()
+            stack.enter_context(warming_up())
             self._greet(facts)
             serve(listener)
             self.stdout.write("Stopping…")
