@@ -5,7 +5,7 @@ is short is gathered up to the window, what is long is cut at sentences, else be
 and none is doubled but the overlap of two pieces of one long block.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,7 +39,7 @@ def document_text(pages: Iterable[ParsedPage]) -> str:
 
 def chunk_pages(
     pages: Iterable[ParsedPage], tokenizer: Tokenizer, *, overlap_tokens: int = OVERLAP_TOKENS
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     """The document's chunks, as its pages arrive; holds no more than one page and one chunk.
 
     ``chunk.text == document_text(pages)[chunk.char_start:chunk.char_end]``, and ``chunk.text_to_embed`` fits

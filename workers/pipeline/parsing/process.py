@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -38,7 +38,7 @@ def parse_document(
     options: ParseOptions,
     *,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[ParsedPage]:
+) -> Generator[ParsedPage, None, None]:
     """The document's pages, as a child process parses them; it is at most some pages ahead.
 
     A generator: closing it, or an exception of the caller's in it, kills the child. ``should_stop`` is asked
@@ -59,7 +59,7 @@ def run_parser(
     options: ParseOptions,
     *,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[ParsedPage]:
+) -> Generator[ParsedPage, None, None]:
     """The same for a parser that is named by its dotted path."""
     request = {
         "parser": dotted_path,

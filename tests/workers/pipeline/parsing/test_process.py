@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def start(
     name: str, options: ParseOptions, should_stop: Callable[[], bool] = lambda: False
-) -> Iterator[ParsedPage]:
+) -> Generator[ParsedPage, None, None]:
     dotted = f"tests.workers.pipeline.parsing.hostile.{name}"
     return run_parser(dotted, Path(__file__), options, should_stop=should_stop)
 
@@ -83,7 +83,7 @@ def test_parse_error_arrives_as_the_class_and_message_it_was_raised_with() -> No
 
 
 def test_closing_the_generator_kills_the_child_and_what_it_started() -> None:
-    with closing(start("grandchild", options_with())) as pages:  # type: ignore[type-var]
+    with closing(start("grandchild", options_with())) as pages:
         page = next(pages)
     assert not psutil.pid_exists(pid_in(page, 0))
     assert wait_until_gone(pid_in(page, 1))
@@ -126,7 +126,7 @@ def test_child_sees_no_secret_and_leaves_no_scratch(monkeypatch: pytest.MonkeyPa
 def test_slow_reader_holds_the_parser_back() -> None:
     """30 MB of pages wait in the child, and don't gather in this process."""
     before = psutil.Process().memory_info().rss
-    with closing(start("flood", options_with(max_text_chars=10**9))) as pages:  # type: ignore[type-var]
+    with closing(start("flood", options_with(max_text_chars=10**9))) as pages:
         next(pages)
         time.sleep(1)
         assert psutil.Process().memory_info().rss - before < 8 * 1024**2
@@ -175,7 +175,7 @@ def test_killed_zygote_takes_its_children_along() -> None:
     assert zygote.pid is not None
     os.kill(zygote.pid, signal.SIGKILL)
     assert wait_until_gone(child)
-    pages.close()  # type: ignore[attr-defined]
+    pages.close()
 
 
 WORKER = """
