@@ -51,8 +51,7 @@ def test_every_operation_is_told_completely(dialect: Dialect) -> None:
                 assert {"400", "413", "415"} <= set(operation["responses"]), where
                 content = operation["requestBody"]["content"]
                 assert list(content) == ["application/json"], where
-                if method == "post":
-                    assert content["application/json"]["examples"], where
+                assert content["application/json"]["examples"], where
             for status, response in operation["responses"].items():
                 assert response["content"]["application/json"]["schema"], (where, status)
     assert len(set(operation_ids)) == len(operation_ids)

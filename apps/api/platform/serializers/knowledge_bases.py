@@ -49,6 +49,15 @@ class KnowledgeBaseInputSerializer(_Described):
     )
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Opened to other organizations",
+            value={"title": "Product manuals", "llmDescription": "The manuals.", "isPublic": True},
+            request_only=True,
+        )
+    ]
+)
 class KnowledgeBaseUpdateSerializer(_Described):
     isPublic = StrictBooleanField(
         source="is_public",

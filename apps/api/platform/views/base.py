@@ -72,3 +72,8 @@ class FileView(KnowledgeBaseView):
         if row is None:
             raise NotFound("There is no such file.")
         return row
+
+    def reread_file(self) -> File:
+        """The file as it is by now. Raises NotFound: it may have been deleted meanwhile."""
+        self.__dict__.pop("file", None)
+        return self.file

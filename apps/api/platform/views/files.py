@@ -106,8 +106,7 @@ class S3IngestView(FileView):
     )
     def post(self, request: Request, **_: str) -> Response:
         take_upload(self.file)
-        self.file.refresh_from_db()
-        return self.answer(s.FileSerializer(self.file))
+        return self.answer(s.FileSerializer(self.reread_file()))
 
 
 class ReindexView(FileView):
@@ -125,8 +124,7 @@ class ReindexView(FileView):
     )
     def post(self, request: Request, **_: str) -> Response:
         reindex(self.file, actor_id=self.access.user.pk)
-        self.file.refresh_from_db()
-        return self.answer(s.FileSerializer(self.file))
+        return self.answer(s.FileSerializer(self.reread_file()))
 
 
 class DownloadLinkView(FileView):

@@ -1,0 +1,163 @@
+"""Anything may be sent: the answer is never a 5xx, always one that the OpenAPI document tells, in its shape."""
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openapi_schema_validator import OAS30Validator
+
+from apps.api.dialects import DIALECTS
+from tests.conftest import CommittingClient, Tenant
+
+PLATFORM = DIALECTS[0]
+# Half of them legal, the rest what clients, attackers and bugs send.
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    [
+        "",
+        " ",
+        "a.txt",
+        "text/plain",
+        "application/pdf",
+        "TEXT",
+        "ORGANIZATION",
+        "PERSONAL",
+        "../x",
+        "a\x00b",
+        "\ud800",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([10**400, 2**63, -1, 0, 5])
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=6,
+)
+FUZZ = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@cache
+def document() -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(Client().get(f"/schema/{PLATFORM.name}.json").content)
+    return result
+
+
+def operations_with_body() -> list[tuple[str, str]]:
+    return [
+        (method, path)
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation
+    ]
+
+
+def operations_with_query() -> list[str]:
+    return [
+        path
+        for path, methods in document()["paths"].items()
+        if any(parameter["in"] == "query" for parameter in methods.get("get", {}).get("parameters", []))
+    ]
+
+
+def check(answer: Any, operation: dict[str, Any], sent: object) -> None:
+    """The answer is one that the document tells for this operation, in the shape that it tells."""
+    responses = operation["responses"]
+    assert str(answer.status_code) in responses, (answer.status_code, sent, answer.content)
+    assert answer.status_code < 500, (sent, answer.content)
+    schema = responses[str(answer.status_code)]["content"]["application/json"]["schema"]
+    whole = schema | {"components": document()["components"]}
+    OAS30Validator(whole).validate(answer.json())
+
+
+@pytest.fixture
+def arguments(tenant: Tenant, api: CommittingClient) -> dict[str, str]:
+    body = {"fileName": "a.txt", "contentType": "text/plain"}
+    file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()
+    return {
+        "organizationId": tenant.organization.pk,
+        "knowledgeBaseId": tenant.library.pk,
+        "fileId": file["fileId"],
+    }
+
+
+def test_no_body_makes_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
+    found = operations_with_body()
+    assert len(found) >= 6
+    for method, path in found:
+        send_bodies(api, method, path, path.format(**arguments))
+
+
+def send_bodies(api: CommittingClient, method: str, path: str, url: str) -> None:
+    operation = document()["paths"][path][method]
+    content = operation["requestBody"]["content"]["application/json"]
+    examples = [example["value"] for example in content["examples"].values()]
+    reference = content["schema"]["$ref"]
+    names = list(document()["components"]["schemas"][reference.rsplit("/")[-1]]["properties"])
+
+    def send(body: dict[str, Any]) -> int:
+        answer = api.generic(method.upper(), url, json.dumps(body), content_type="application/json")
+        check(answer, operation, body)
+        return int(answer.status_code)
+
+    @FUZZ
+    @given(
+        changes=st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=2), is_legal=st.booleans()
+    )
+    def send_changed(changes: dict[str, Any], is_legal: bool) -> None:
+        send(examples[0] | changes if is_legal else changes)
+
+    for example in examples:
+        assert send(example) < 300, example  # the document's own examples are right
+    send_changed()
+
+
+def test_no_query_makes_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
+    found = operations_with_query()
+    assert len(found) >= 4
+    for path in found:
+        send_queries(api, path, path.format(**arguments))
+
+
+def send_queries(api: CommittingClient, path: str, url: str) -> None:
+    operation = document()["paths"][path]["get"]
+    names = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"]
+    texts = TEXTS.filter(lambda text: "\ud800" not in text)
+    values = texts | st.integers().map(str) | st.sampled_from(["1e9", "READY", "name", "-createdAt"])
+
+    @FUZZ
+    @given(query=st.dictionaries(st.sampled_from(names), values, max_size=3))
+    def send(query: dict[str, str]) -> None:
+        check(api.get(url, query), operation, query)
+
+    send()
+
+
+def test_no_bytes_make_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
+    types = (
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "text/html",
+        "",
+    )
+
+    @FUZZ
+    @given(data=st.binary(max_size=60), content_type=st.sampled_from(types))
+    def send(data: bytes, content_type: str) -> None:
+        answer = api.generic("POST", "/orgs", data, content_type=content_type)
+        check(answer, document()["paths"]["/orgs"]["post"], (data, content_type))
+
+    send()
