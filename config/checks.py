@@ -1,6 +1,7 @@
 """Start-up checks of the configuration, each with the fix."""
 
 import os
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
@@ -22,7 +23,8 @@ def required_variables_are_set(**_: object) -> list[CheckMessage]:
 
 @register("commonplace")
 def object_store_is_complete(**_: object) -> list[CheckMessage]:
-    if settings.OBJECT_STORE == "s3" and not settings.STORAGES["objects"]["OPTIONS"]["bucket_name"]:
+    store = cast(dict[str, Any], settings.STORAGES["objects"])
+    if settings.OBJECT_STORE == "s3" and not store["OPTIONS"]["bucket_name"]:
         return [
             Error(
                 "OBJECT_STORE is s3 but S3_BUCKET is not set.", hint="Set S3_BUCKET.", id="commonplace.E100"

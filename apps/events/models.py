@@ -1,7 +1,5 @@
 """What happened to what. One row serves as a thing's history, as outbox and as statistic."""
 
-from typing import ClassVar
-
 from django.db import models
 from django.utils import timezone
 
@@ -25,7 +23,7 @@ class Event(TenantModel):
     payload = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects: ClassVar[TenantManager["Event"]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ["id"]

@@ -7,6 +7,7 @@ the row either.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -191,7 +192,7 @@ def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def _no_lease() -> dict[str, object]:
+def _no_lease() -> dict[str, Any]:
     """An orderly end of an attempt, which clears what was held against the file."""
     return {"lease_owner": "", "lease_expires_at": None, "unfinished_attempts": 0, "transient_failures": 0}
 

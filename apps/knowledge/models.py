@@ -1,6 +1,6 @@
 """Knowledge bases, the files in them, and the tombstones of what was deleted."""
 
-from typing import ClassVar, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -42,7 +42,7 @@ class KnowledgeBase(TenantModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects: ClassVar[TenantManager["KnowledgeBase"]] = TenantManager.from_queryset(KnowledgeBaseQuerySet)()
+    objects = TenantManager.from_queryset(KnowledgeBaseQuerySet)()
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -116,7 +116,7 @@ class File(TenantModel):
     )
     transient_failures = models.PositiveSmallIntegerField(default=0, editable=False)
 
-    objects: ClassVar[TenantManager["File"]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -183,7 +183,7 @@ class Tombstone(models.Model):
     last_error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    objects: ClassVar[TenantManager["Tombstone"]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [

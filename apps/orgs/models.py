@@ -1,7 +1,5 @@
 """Organizations, who belongs to them, and the keys that speak for them."""
 
-from typing import ClassVar
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -56,7 +54,7 @@ class Membership(TenantModel):
     role = models.CharField(max_length=10, choices=Role.choices)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects: ClassVar[TenantManager["Membership"]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [
@@ -90,7 +88,7 @@ class ApiKey(TenantModel):
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[TenantManager["ApiKey"]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ["created_at", "id"]

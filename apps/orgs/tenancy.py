@@ -21,7 +21,9 @@ class TenantQuerySet(models.QuerySet[M]):
         return super().create(**fields)
 
 
-class TenantManager(models.Manager.from_queryset(TenantQuerySet)[M]):  # type: ignore[misc]  # mypy can't type from_queryset
+class TenantManager(models.Manager[M]):
+    _queryset_class = TenantQuerySet
+
     def get_queryset(self) -> models.QuerySet[M]:
         """Rows of the organization in scope.
 

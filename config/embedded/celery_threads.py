@@ -26,7 +26,9 @@ def running_celery() -> Iterator[None]:
     app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
     workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
-    schedule = beat.EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler", max_interval=1)
+    schedule: Any = beat.EmbeddedService(
+        app, thread=True, scheduler_cls="celery.beat:Scheduler", max_interval=1
+    )
     for thread in (*threads, schedule):
         thread.daemon = True
         thread.start()
@@ -37,7 +39,7 @@ def running_celery() -> Iterator[None]:
         schedule.stop()
         # Each worker looks at this between two messages and stops in its own thread: stopped from this one,
         # it would find its connection closed under its hands.
-        state.should_stop = EX_OK
+        state.should_stop = EX_OK  # type: ignore[assignment]  # the stubs know its first value only
         for thread in threads:
             thread.join(timeout=30)
             if thread.is_alive():

@@ -6,12 +6,11 @@ written, so memory does not grow with the document, and progress counts pages th
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from apps.retrieval.runtime import get_embedder
 from django.conf import settings
 from django.utils import timezone
 
@@ -23,6 +22,7 @@ from apps.knowledge.statuses import EmbeddingMode
 from apps.knowledge.storage import object_store
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
+from apps.retrieval.runtime import get_embedder
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.detection import detect
 from workers.pipeline.errors import EmptyFile, NoText
@@ -133,10 +133,10 @@ class _Attempt:
                     self.ocr_confidences.append(page.ocr_confidence)
                 yield page
 
-    def _index(self, chunks: Iterator[Chunk]) -> None:
+    def _index(self, chunks: Generator[Chunk, None, None]) -> None:
         attributes = FileAttributes(tags=tuple(self.file.tags), metadata=self.file.metadata)
         batch: list[Chunk] = []
-        with closing(chunks):  # type: ignore[type-var]  # a generator, whose close() ends the child process
+        with closing(chunks):  # which ends the child process
             for chunk in chunks:
                 batch.append(chunk)
                 if len(batch) == INDEX_BATCH:

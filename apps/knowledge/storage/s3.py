@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from django.utils.http import content_disposition_header
 from storages.backends.s3 import S3Storage
 
 from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat, StoreUnavailable
@@ -19,8 +20,6 @@ class S3Store(S3Storage):
         return self._presign("put_object", {"Key": key, "ContentType": content_type}, seconds)
 
     def presign_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
-        from django.utils.http import content_disposition_header
-
         disposition = content_disposition_header(as_attachment=True, filename=file_name)
         return self._presign(
             "get_object",

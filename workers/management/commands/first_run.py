@@ -14,7 +14,9 @@ class Command(BaseCommand):
         try:
             facts: FirstRun = json.loads(facts_path().read_text())
         except FileNotFoundError as error:
-            raise CommandError(f"{facts_path()} is not there. Start the server once with `make run`.") from error
+            raise CommandError(
+                f"{facts_path()} is not there. Start the server once with `make run`."
+            ) from error
         organization = f"{facts['base_url']}/orgs/{facts['organization_id']}"
         variables = {
             "BASE": facts["base_url"],
