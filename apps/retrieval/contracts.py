@@ -138,8 +138,9 @@ class VectorIndex(Protocol):
     def candidates(self, scope: SearchScope, query: EncodedQuery, *, per_leg: int) -> list[Candidate]:
         """Return the union of the ``per_leg`` best points of each leg, every one with both true scores.
 
-        The scope's organization alone is the corpus of BM25's document frequencies, so another tenant's
-        documents do not move these scores. A scope without a knowledge base finds nothing.
+        BM25's document frequencies are those of the scope's organization, hidden revisions left out: neither
+        another tenant's documents nor a revision being written move these scores. A scope without a
+        knowledge base finds nothing.
         """
 
     def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:

@@ -83,11 +83,18 @@ def scope_filter(scope: SearchScope) -> PointFilter:
         Match(payload.METADATA, (payload.metadata_keyword(key, value),))
         for key, value in scope.metadata.items()
     )
+    return replace(organization_filter(scope.organization_id, *more), must_not=_hidden(scope))
+
+
+def corpus_filter(scope: SearchScope) -> PointFilter:
+    """Return the points that BM25 counts documents over: all of the organization's but the hidden ones,
+    so that a file being indexed again does not move the scores of what is seen."""
+    return replace(organization_filter(scope.organization_id), must_not=_hidden(scope))
+
+
+def _hidden(scope: SearchScope) -> tuple[Match, ...]:
     hidden = tuple(sorted(payload.file_revision(file_id, revision) for file_id, revision in scope.hidden))
-    return PointFilter(
-        must=organization_filter(scope.organization_id, *more).must,
-        must_not=(Match(payload.FILE_REVISION, hidden),) if hidden else (),
-    )
+    return (Match(payload.FILE_REVISION, hidden),) if hidden else ()
 
 
 def _given(value: str) -> tuple[str, ...]:

@@ -217,6 +217,18 @@ def test_another_tenants_documents_do_not_shift_bm25(index: VectorIndex) -> None
     assert max(scores().values()) < max(before.values()), "our own do: rare is not rare any more"
 
 
+def test_hidden_revision_does_not_shift_bm25(index: VectorIndex) -> None:
+    put(index, address(), "common rare", "common thing", "common place")
+
+    def scores(hidden: frozenset[tuple[str, int]]) -> dict[str, float]:
+        found = index.candidates(scope(hidden=hidden), question("rare thing"), per_leg=10)
+        return {candidate.point_id: candidate.bm25 for candidate in found}
+
+    before = scores(frozenset())
+    put(index, address(revision=2), "common rare", *[f"rare word {n}" for n in range(20)])
+    assert scores(frozenset({("file-a", 2)})) == pytest.approx(before)
+
+
 def test_data_is_there_after_closing_and_opening(open_index: OpenIndex) -> None:
     first = open_index()
     put(first, address(), "kept", "too")

@@ -137,7 +137,7 @@ class HybridIndex(ABC):
         where = filters.scope_filter(scope)
         if where.matches_nothing:
             return []
-        corpus = filters.organization_filter(scope.organization_id)
+        corpus = filters.corpus_filter(scope)
         dense_leg = LegQuery(query.dense, where, per_leg)
         if not query.sparse.indices:  # nothing but stop words: there is no second leg
             return [Candidate(point, cosine, 0.0) for point, cosine in self._search([dense_leg])[0].items()]
