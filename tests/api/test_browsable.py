@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from apps.accounts.models import User
 from apps.knowledge.models import File, KnowledgeBase
@@ -128,6 +129,31 @@ def test_put_form_starts_from_what_is_there(browser: Client, tenant: Tenant) -> 
     form = re.search(r'id="put-object-form">.*?</form>', html, re.S)
     assert form
     assert 'value="Library"' in form[0]
+
+
+def test_error_pages_render_with_their_forms(browser: Client, tenant: Tenant) -> None:
+    """The form of a PUT reads the row while the page is rendered, and the tenant scope must be open then."""
+    browser.handler.enforce_csrf_checks = False
+    answer = browser.patch(tenant.library_url)
+    assert answer.status_code == 405
+    assert 'value="Library"' in answer.content.decode()
+    page(browser, f"{tenant.url}/knowledgebases/kb-unknown", 404)
+    page(browser, f"{tenant.library_url}/files/file-unknown", 404)
+
+
+def test_put_form_changes_things_with_its_token(browser: Client, tenant: Tenant) -> None:
+    """As ajax-form.js sends it: multipart, the token in a header, an unchecked box not at all."""
+    token = re.search(r'"csrfToken": "([^"]+)"', page(browser, tenant.library_url))
+    assert token
+    for fields, is_public in (({"isPublic": "true"}, True), ({}, False)):
+        body = encode_multipart(BOUNDARY, {"title": "Shelf", "llmDescription": "Books."} | fields)
+        answer = browser.put(
+            tenant.library_url, body, content_type=MULTIPART_CONTENT, headers={"x-csrftoken": token[1]}
+        )
+        assert answer.status_code == 200, answer.content
+        with system_scope("test"):
+            library = KnowledgeBase.objects.get(pk=tenant.library.pk)
+        assert (library.title, library.is_public) == ("Shelf", is_public)
 
 
 def test_deleting_answers_a_page_too(browser: Client, tenant: Tenant, waiting_file: File) -> None:

@@ -135,3 +135,24 @@ def test_ids_that_do_not_exist_look_the_same_as_foreign_ones(
         foreign = outsider.get(route.url(arguments))
         nowhere = outsider.get(route.url(unknown))
         assert (foreign.status_code, foreign.content) == (nowhere.status_code, nowhere.content), route
+
+
+def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> None:
+    """What the service answers besides its dialects: nothing joins that list unnoticed."""
+    in_dialects = {route.pattern for route in routes()}
+    others = {path for path in _paths_of(get_resolver().url_patterns, "") if path not in in_dialects}
+    pages = {
+        f"schema/{dialect.name}{page}" for dialect in DIALECTS for page in (".json", ".yaml", "/", "/redoc/")
+    }
+    admin = {path for path in others if path.startswith("admin/")}  # staff only, tests/admin
+    signed = {"objects/<path:key>"}  # whoever has a signed URL, tests/api/objects
+    assert others - admin == {"healthz", "readyz", "", "login/", "logout/"} | signed | pages
+
+
+def _paths_of(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _paths_of(pattern.url_patterns, path)
+        else:
+            yield path

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from apps.api.common.errors import Problem, problem_of
 from apps.api.common.parsers import JsonObjectParser
 from apps.api.common.renderers import BrowsableRenderer
-from apps.base.errors import TooLarge
+from apps.base.errors import CommonplaceError, TooLarge
 
 
 class NoInputSerializer(serializers.Serializer):
@@ -60,6 +60,12 @@ class ApiView(APIView):
         """What the form of a PUT starts from."""
         return None
 
+    def _form_instance_if_any(self) -> object | None:
+        try:
+            return self.form_instance()
+        except CommonplaceError:  # the page that says so is being drawn
+            return None
+
     def get_serializer(self, instance: object = None, **kwargs: Any) -> serializers.BaseSerializer:
         """The input serializer of the current method; DRF asks for it to draw forms and to answer OPTIONS."""
         method = self.request.method or ""
@@ -67,7 +73,7 @@ class ApiView(APIView):
         if "data" not in kwargs:
             if isinstance(self._refused, serializer_class):
                 return self._refused  # with what was typed, and what is wrong with it
-            instance = self.form_instance() if method == "PUT" else None
+            instance = self._form_instance_if_any() if method == "PUT" else None
         return serializer_class(instance, context={"request": self.request, "view": self}, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
