@@ -20,7 +20,8 @@ def test_process_without_its_broker_is_not_ready(
 ) -> None:
     from celery import Celery
 
-    monkeypatch.setattr(health, "current_app", Celery(broker="redis://127.0.0.1:1/0"))
+    away = Celery(broker="redis://127.0.0.1:1/0", set_as_current=False)
+    monkeypatch.setattr(health, "current_app", away)
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {
