@@ -185,6 +185,7 @@ EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
 
 # --- HTTP -------------------------------------------------------------------------------------------
 MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2 * MEGABYTE)  # of anything but an upload
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES  # forms; config/asgi.py sees to every other body
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.api.common.authentication.ApiKeyAuthentication",
