@@ -4,9 +4,10 @@ from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
+from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict
+from apps.base.errors import Conflict, NotFound
 from apps.events.services import record
 from apps.knowledge.files import delete_file
 from apps.knowledge.models import File, KnowledgeBase
@@ -41,9 +42,11 @@ def create_knowledge_base(
 
 @transaction.atomic
 def update_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str, **changes: Any) -> KnowledgeBase:
-    for name, value in changes.items():
-        setattr(knowledge_base, name, value)
-    knowledge_base.save(update_fields=[*changes, "updated_at"])
+    """Change some columns. Raises NotFound when the knowledge base was deleted meanwhile."""
+    found = KnowledgeBase.objects.filter(pk=knowledge_base.pk)
+    if not found.update(**changes, updated_at=timezone.now()):
+        raise NotFound("There is no such knowledge base.")
+    knowledge_base.refresh_from_db()
     _record("knowledge_base.updated", knowledge_base, actor_id=actor_id)
     return knowledge_base
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict, ValidationFailed
+from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.events.services import record
 from apps.knowledge import dispatch, media_types
 from apps.knowledge.lifecycle import transition
@@ -46,11 +46,15 @@ def request_upload(
 ) -> tuple[File, str]:
     """Make the row of a file that is to come, and the URL to PUT its bytes to.
 
-    Raises ValidationFailed for a name with a path in it or a type that can't be ingested.
+    Raises ValidationFailed for a name with a path in it or a type that can't be ingested, and NotFound when
+    the knowledge base was deleted meanwhile.
     """
     check_name_and_type(file_name, content_type)
     now = timezone.now()
     with transaction.atomic():
+        # Held until the commit, so that a deletion of the knowledge base sees this file or is seen here.
+        if not KnowledgeBase.objects.select_for_update().filter(pk=knowledge_base.pk).exists():
+            raise NotFound("There is no such knowledge base.")
         file = File.objects.create(
             organization_id=knowledge_base.organization_id,
             knowledge_base=knowledge_base,

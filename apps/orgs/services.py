@@ -1,9 +1,10 @@
 """Changes to organizations that span rows."""
 
 from django.db import transaction
+from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import ValidationFailed
+from apps.base.errors import NotFound, ValidationFailed
 from apps.orgs.models import Membership, Organization
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
@@ -26,8 +27,11 @@ def create_organization(*, name: str, owner: User, plan: str | None = None) -> O
 
 
 def rename_organization(*, organization: Organization, name: str) -> Organization:
-    organization.name = name.strip()
-    organization.save(update_fields=["name", "updated_at"])
+    """Raises NotFound when the organization was deleted meanwhile."""
+    found = Organization.objects.filter(pk=organization.pk)
+    if not found.update(name=name.strip(), updated_at=timezone.now()):
+        raise NotFound("There is no such organization.")
+    organization.refresh_from_db()
     return organization
 
 

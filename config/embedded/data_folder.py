@@ -1,6 +1,9 @@
 """One data folder, one server."""
 
 import fcntl
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,3 +26,12 @@ def exclusive(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise FolderInUse(f"Another server is running on {folder}.") from error
         yield
+
+
+def own_temporary_folder(folder: Path) -> None:
+    """Keep temporary files, uploads on their way above all, in the data folder: where its owner has made room
+    for them, and where those of a server that was killed are found and removed."""
+    temporary = folder / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)

@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.knowledge.sweep import sweep
 from apps.retrieval import runtime
 from config.embedded.celery_threads import running_celery
-from config.embedded.data_folder import FolderInUse, exclusive
+from config.embedded.data_folder import FolderInUse, exclusive, own_temporary_folder
 from config.embedded.first_run import FirstRun, ensure_first_run, facts_path
 from config.embedded.server import PortInUse, bind, serve, warming_up
-from config.embedded.valkey import running_valkey
+from config.embedded.valkey import ValkeyFailed, running_valkey
 from workers.stopping import stop_on_signals
 
 
@@ -25,11 +25,12 @@ class Command(BaseCommand):
                 listener = stack.enter_context(bind())
             except (FolderInUse, PortInUse) as error:
                 raise CommandError(str(error)) from error
+            own_temporary_folder(settings.DATA_DIR)
             call_command("migrate", verbosity=0)
             facts = ensure_first_run()
             stop_on_signals()
             if not settings.BROKER_URL:
-                stack.enter_context(running_valkey(settings.VALKEY_SOCKET.parent, settings.VALKEY_SOCKET))
+                self._start_broker(stack)
             stack.callback(runtime.close)
             sweep(at_start=True)
             stack.enter_context(running_celery())
@@ -38,6 +39,12 @@ class Command(BaseCommand):
             serve(listener)
             self.stdout.write("Stopping…")
         self.stdout.write("Stopped.")
+
+    def _start_broker(self, stack: ExitStack) -> None:
+        try:
+            stack.enter_context(running_valkey(settings.VALKEY_SOCKET.parent, settings.VALKEY_SOCKET))
+        except ValkeyFailed as error:
+            raise CommandError(str(error)) from error
 
     def _greet(self, facts: FirstRun | None) -> None:
         lines = [f"Commonplace serves on {settings.PUBLIC_URL}"]

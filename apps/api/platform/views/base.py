@@ -9,8 +9,8 @@ from apps.api.common.authentication import caller_of, key_of
 from apps.api.common.tenancy import TenantView
 from apps.api.common.views import ApiView
 from apps.api.platform.errors import envelope
-from apps.api.platform.public import guest_access
 from apps.base.errors import NotFound
+from apps.knowledge.guests import guest_access
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
 
