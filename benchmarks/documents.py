@@ -117,11 +117,11 @@ def _one_made(number: int) -> SourceDocument:
     if number % 20 == 19:
         return _from(f"picture-{number}.png", lambda: make.image([make.sentence(page, 1)], font_size=32))
     if number % 20 == 9:
-        sections = [(f"Section {part}", make.page_sentences(page + part, 12)) for part in range(12)]
+        sections = [(f"Section {part}", make.page_sentences(page + part, 12)) for part in range(6)]
         return _from(f"report-{number}.docx", lambda: make.docx_file(sections))
     match number % 4:
         case 0:
-            return _from(f"book-{number}.pdf", lambda: _pdf(page, pages=12))
+            return _from(f"book-{number}.pdf", lambda: _pdf(page, pages=8))
         case 1:
             return _from(f"notes-{number}.txt", lambda: _paragraphs(page).encode())
         case 2:
@@ -141,19 +141,16 @@ def _pdf(first_page: int, *, pages: int) -> bytes:
 
 
 def _paragraphs(page: int) -> str:
-    return "\n\n".join(" ".join(make.page_sentences(page + part, 12)) for part in range(20))
+    return "\n\n".join(" ".join(make.page_sentences(page + part, 12)) for part in range(8))
 
 
 def _made_markdown(page: int) -> bytes:
-    sections = (
-        f"## Chapter {part}\n\n{' '.join(make.page_sentences(page + part, 12))}" for part in range(16)
-    )
+    sections = (f"## Chapter {part}\n\n{' '.join(make.page_sentences(page + part, 12))}" for part in range(8))
     return f"# Guide {page}\n\n{chr(10).join(sections)}\n".encode()
 
 
 def _html(page: int) -> bytes:
     sections = (
-        f"<h2>Chapter {part}</h2><p>{' '.join(make.page_sentences(page + part, 12))}</p>"
-        for part in range(16)
+        f"<h2>Chapter {part}</h2><p>{' '.join(make.page_sentences(page + part, 12))}</p>" for part in range(8)
     )
     return f"<!doctype html><html><body><h1>Page {page}</h1>{''.join(sections)}</body></html>".encode()

@@ -15,7 +15,7 @@ def heading(text: str) -> None:
 
 
 def line(text: str) -> None:
-    _console.print(text, markup=False)
+    _console.print(text, markup=False, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
