@@ -9,6 +9,15 @@ from apps.retrieval.payload import vector_id
 from apps.retrieval.runtime import get_embedder, get_index, get_sparse_encoder
 
 
+def prepare() -> None:
+    """Load this process's model and open its index, which takes seconds the first time and nothing later.
+
+    Raises EmbedderUnavailable, IndexUnavailable.
+    """
+    get_embedder().embed_query("warm up")
+    get_index()
+
+
 def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[Chunk]) -> None:
     """Embed the chunks and add them to the revision, or replace those with the same ordinals.
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from django.conf import settings
 
+from apps.retrieval import services as retrieval
 from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
@@ -59,11 +60,10 @@ def warming_up() -> Iterator[None]:
     Leaving the context waits for the end of that: a thread inside OpenVINO when the interpreter goes away
     aborts the process.
     """
-    from apps.retrieval import runtime
 
     def load() -> None:
         try:
-            runtime.get_embedder().embed_query("warm up")
+            retrieval.prepare()
         except Exception:
             logger.exception(
                 "The embedding model could not be loaded; searches and files will fail until it can."

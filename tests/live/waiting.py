@@ -18,7 +18,9 @@ def upload_and_catch_under_way(client: Client, name: str, content: bytes) -> str
     file_id = client.upload(name, content, "application/pdf")
     deadline = time.monotonic() + 60
     while not 0 < (file := client.file(file_id))["progress"] < 60:
-        assert file["status"] in {"ENQUEUED", "PROCESSING"}, f"too late to disturb it: {file}"
+        assert file["status"] in {"WAITING-UPLOAD", "ENQUEUED", "PROCESSING"}, (
+            f"too late to disturb it: {file}"
+        )
         assert time.monotonic() < deadline, f"no progress: {file}"
         time.sleep(0.02)
     return file_id

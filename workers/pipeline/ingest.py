@@ -47,6 +47,11 @@ class InternalError(CommonplaceError):
 
 def ingest_file(file_id: str, *, owner: str) -> None:
     """Claim the file and bring it to its end. Does nothing for one that can't be claimed now."""
+    try:
+        retrieval.prepare()  # before the claim: a process loads its model once, and a lease must not wait for it
+    except CommonplaceError as error:
+        logger.error("%s stays queued: %s", file_id, error.message)
+        return
     lease = leases.claim(file_id, owner=owner)
     if lease is None:
         return

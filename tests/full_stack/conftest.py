@@ -1,0 +1,82 @@
+"""The full stack as an operator runs it: web, workers, beat and the event consumer, each a process of its own,
+on this session's PostgreSQL, Valkey, S3, SQS and Qdrant."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+
+from benchmarks.client import Client
+from benchmarks.live_server import ROOT, Facts
+from tests.full_stack.processes import Stack, address
+
+DATABASE = "full_stack"
+WAITS = {"LEASE_SECONDS": "6", "SWEEP_INTERVAL_SECONDS": "2", "STALE_REVISION_GRACE_SECONDS": "1"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A session on the embedded topology has no services for these processes to run on."""
+    if config.getoption("topology") == "full":
+        return
+    here = Path(__file__).parent
+    ours = [item for item in items if here in item.path.parents]
+    items[:] = [item for item in items if item not in ours]
+    config.hook.pytest_deselected(items=ours)
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """What an operator sets, with a database and a broker number that no other test uses."""
+    database_url = os.environ["DATABASE_URL"]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    return {
+        **os.environ,
+        **WAITS,
+        "DJANGO_SETTINGS_MODULE": "config.settings.production",
+        "SECRET_KEY": "only for tests",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "PUBLIC_URL": address(),
+        "DATABASE_URL": database_url.replace("/postgres?", f"/{DATABASE}?"),
+        "BROKER_URL": os.environ["BROKER_URL"].removesuffix("/0") + "/1",
+        "EMBEDDING_CACHE_DIR": str(settings.EMBEDDING_CACHE_DIR),
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(environment: dict[str, str]) -> Iterator[Stack]:
+    _manage(environment, "migrate", "--verbosity", "0")
+    with tempfile.TemporaryDirectory(prefix="cp-stack-") as logs, Stack(environment, Path(logs)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def facts(stack: Stack, environment: dict[str, str]) -> Facts:
+    made = json.loads(_manage(environment, "create_organization", "Acme", "--owner", "ann@example.com"))
+    answer = httpx.get(
+        f"{environment['PUBLIC_URL']}/orgs/{made['organization_id']}/knowledgebases",
+        headers={"Authorization": f"Bearer {made['api_key']}"},
+    )
+    library = answer.raise_for_status().json()["items"][0]["knowledgeBaseId"]
+    return Facts(base_url=environment["PUBLIC_URL"], knowledge_base_id=library, **made)
+
+
+@pytest.fixture
+def client(facts: Facts) -> Iterator[Client]:
+    with Client(facts, timeout_seconds=30) as connection:
+        yield connection
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout

@@ -1,0 +1,91 @@
+"""The processes of the full stack, started and ended one by one."""
+
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import psutil
+
+from benchmarks.live_server import ROOT, free_port
+
+START_SECONDS = 60.0
+BIN = Path(sys.executable).parent
+
+
+@cache
+def _port() -> int:
+    return free_port()
+
+
+def address() -> str:
+    return f"http://127.0.0.1:{_port()}"
+
+
+def commands() -> dict[str, list[str]]:
+    """The commands of the README, by what each is."""
+    celery = [str(BIN / "celery"), "-A", "config"]
+    return {
+        "web": [str(BIN / "uvicorn"), "config.asgi:application", "--port", str(_port()), "--lifespan", "off"],
+        "ingest": [*celery, "worker", "-Q", "ingest", "-n", "ingest@%h", "-c", "2"],
+        "maintenance": [*celery, "worker", "-Q", "maintenance", "-n", "maintenance@%h", "-c", "1"],
+        "beat": [*celery, "beat", "--scheduler", "celery.beat:Scheduler"],
+        "events": [sys.executable, "manage.py", "consume_storage_events"],
+    }
+
+
+class Stack:
+    """All of them, while the context lasts. Each one's output is in ``logs``."""
+
+    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+        self._environment = environment
+        self._logs = logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        for name in commands():
+            self.start(name)
+        self._wait_until_serving()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def start(self, name: str) -> None:
+        with self.log_path(name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                commands()[name], cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` the process and all that descend from it, as when a machine is lost."""
+        root = psutil.Process(self._running[name].pid)
+        for process in [*root.children(recursive=True), root]:
+            process.kill()
+        self._running.pop(name).wait()
+
+    def log_path(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def _wait_until_serving(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with httpx.Client(base_url=address()) as client:
+            while time.monotonic() < deadline:
+                try:
+                    if client.get("/healthz").is_success:
+                        return
+                except httpx.TransportError:
+                    time.sleep(0.1)
+        raise TimeoutError(self.log_path("web").read_text(errors="replace"))

@@ -1,0 +1,59 @@
+"""Files through real processes: what is killed is taken up by what is left."""
+
+from benchmarks.client import JSON, Client
+from tests.fixtures import documents
+from tests.full_stack.processes import Stack
+from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_until_ready
+
+PAGES = 200
+SENTENCES_A_PAGE = 15
+
+
+def _book() -> bytes:
+    return documents.pdf(PAGES, sentences_per_page=SENTENCES_A_PAGE)
+
+
+def _steps(client: Client, file_id: str) -> list[str]:
+    return [event["to"] for event in client.events(file_id)]
+
+
+def test_upload_to_s3_becomes_searchable_by_itself(client: Client) -> None:
+    file_id = client.upload("twelve.pdf", documents.pdf(12), "application/pdf")
+    file = wait_until_ready(client, file_id)
+    assert _steps(client, file_id) == ["WAITING-UPLOAD", "ENQUEUED", "PROCESSING", "READY"]
+    best = client.search(documents.sentence_of_page(7), limit=1)[0]
+    assert (best["fileId"], best["pages"], file["pageCount"]) == (file_id, "7", 12)
+
+
+def test_file_whose_worker_process_is_killed_becomes_ready_with_exactly_its_chunks(
+    client: Client, stack: Stack
+) -> None:
+    undisturbed = wait_until_ready(client, client.upload("undisturbed.pdf", _book(), "application/pdf"))
+    file_id = upload_and_catch_under_way(client, "disturbed.pdf", _book())
+    stack.kill("ingest")
+    stack.start("ingest")
+    file = wait_until_ready(client, file_id)
+    assert file["chunkCount"] == undisturbed["chunkCount"]
+    assert _steps(client, file_id)[-4:] == ["PROCESSING", "ENQUEUED", "PROCESSING", "READY"]
+    assert _passages(client, file_id) == _passages(client, undisturbed["fileId"])
+
+
+def test_file_whose_web_and_maintenance_are_killed_goes_on(client: Client, stack: Stack) -> None:
+    stack.kill("maintenance")
+    file_id = client.upload("lonely.txt", b"Nobody swept this, and nobody had to.", "text/plain")
+    wait_until_ready(client, file_id)
+    stack.start("maintenance")
+    client.delete(file_id)
+    wait_until(
+        lambda: not client.search("nobody swept this", fileIds=[file_id]),
+        timeout_seconds=20,
+        what="the deleted file is not found",
+    )
+
+
+def _passages(client: Client, file_id: str) -> set[tuple[str, str]]:
+    """What searches see of the file: text and pages of its passages."""
+    found: list[JSON] = []
+    for page in (1, PAGES // 2, PAGES):
+        found += client.search(documents.sentence_of_page(page), limit=100, fileIds=[file_id])
+    return {(passage["text"], passage["pages"]) for passage in found}
