@@ -12,6 +12,9 @@ django_application = get_asgi_application()  # first: it loads the apps that the
 from apps.api.common.body_limit import BodyLimit  # noqa: E402
 from apps.api.error_pages import envelope_at  # noqa: E402
 from apps.api.limits import max_request_bytes  # noqa: E402
+from config.checks import refuse_to_start_incomplete  # noqa: E402
+
+refuse_to_start_incomplete()
 
 application = BodyLimit(
     cast(ASGI3Application, django_application), limit_for=max_request_bytes, render=envelope_at

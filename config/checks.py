@@ -4,7 +4,8 @@ import os
 from typing import Any, cast
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 
 @register("commonplace")
@@ -31,3 +32,10 @@ def object_store_is_complete(**_: object) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def refuse_to_start_incomplete() -> None:
+    """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix."""
+    faults = [fault for fault in run_checks(tags=["commonplace"]) if fault.is_serious()]
+    if faults:
+        raise ImproperlyConfigured("\n".join(f"{fault.msg} {fault.hint}" for fault in faults))

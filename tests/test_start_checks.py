@@ -1,0 +1,43 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.live_server import ROOT
+
+COMPLETE = {
+    "SECRET_KEY": "only for tests",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
+    "BROKER_URL": "redis://127.0.0.1:1/0",
+    "QDRANT_URL": "http://127.0.0.1:1",
+    "ALLOWED_HOSTS": "example.com",
+    "PUBLIC_URL": "https://example.com",
+}
+
+
+def _start(**environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", "import config.asgi"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "config.settings.production",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_web_process_starts_when_everything_is_named() -> None:
+    assert _start(**COMPLETE).returncode == 0
+
+
+@pytest.mark.parametrize("missing", [*COMPLETE, "S3_BUCKET"])
+def test_web_process_refuses_to_start_and_names_what_is_missing(missing: str) -> None:
+    environment = COMPLETE | ({"OBJECT_STORE": "s3"} if missing == "S3_BUCKET" else {})
+    environment.pop(missing, None)
+    ended = _start(**environment)
+    assert ended.returncode != 0
+    assert f"{missing} is not set" in ended.stderr
