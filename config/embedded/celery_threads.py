@@ -3,12 +3,14 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import Celery, beat
+from celery.bootsteps import RUN  # type: ignore[attr-defined]
 from celery.platforms import EX_OK
 from celery.worker import state
+from celery.worker.consumer import Consumer
 from django.conf import settings
 
 from config.celery import app
@@ -17,6 +19,7 @@ from workers.stopping import request_stop
 logger = logging.getLogger(__name__)
 # Maintenance has a thread of its own: the sweep must not wait behind files.
 MAINTENANCE_THREADS = 1
+WAIT_SECONDS = 0.05  # for the next message, before a worker looks at everything else again
 
 
 @contextmanager
@@ -60,7 +63,32 @@ def _worker(queue: str, concurrency: int) -> Any:
         pool="threads",
         concurrency=concurrency,
         use_eventloop=False,  # the asynchronous loop is one per process, which two threads can't share
+        consumer_cls=_Consumer,
+        prefetch_multiplier=2,  # a thread that is done finds its next file here, and does not wait for the loop
         without_gossip=True,  # nobody to gossip with: one process
         without_mingle=True,
         without_heartbeat=True,
     )
+
+
+class _Consumer(Consumer):
+    """Celery's blocking loop, ``celery.worker.loops.synloop``, with a shorter wait.
+
+    The loop asks the broker for more only between two waits, and a task that ends does not wake it: with
+    Celery's two seconds small files would mostly wait, and so would the end of the server.
+    """
+
+    @staticmethod
+    def loop(
+        worker: Any, connection: Any, consumer: Any, blueprint: Any, _hub: Any, qos: Any, *_: Any, **__: Any
+    ) -> None:
+        consumer.on_message = worker.create_task_handler()
+        consumer.consume()
+        worker.on_ready()
+        while blueprint.state == RUN and worker.connection:
+            state.maybe_shutdown()
+            if qos.prev != qos.value:
+                qos.update()
+            worker.perform_pending_operations()
+            with suppress(TimeoutError):  # nothing came
+                connection.drain_events(timeout=WAIT_SECONDS)
