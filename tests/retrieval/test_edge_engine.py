@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_edge import EdgeConfig, EdgeShard
 
 from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, SparseVector
 from apps.retrieval.engines import edge_store
@@ -155,6 +156,25 @@ def test_optimizing_neither_blocks_searches_nor_loses_writes(
     again = _open(tmp_path)
     check(again)
     again.close()
+
+
+def test_write_while_the_optimized_copy_is_opened_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was written before, so that the journal is still empty when the swap begins."""
+    index = _open(tmp_path)
+    put(index, address(), "kept")
+
+    class WrittenToWhileOpening:
+        @staticmethod
+        def load(folder: str, config: EdgeConfig) -> EdgeShard:
+            put(index, address(file="file-b"), "also kept")
+            return EdgeShard.load(folder, config)
+
+    monkeypatch.setattr(edge_store, "EdgeShard", WrittenToWhileOpening)
+    index.optimize()
+    assert texts_found(index, scope()) == {"kept", "also kept"}
+    index.close()
 
 
 def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ class ShardStore:
             self._child = None
 
     def _swap_in(self, target: Path, changes_before: int) -> None:
-        journal = self._journal or []
+        journal = self._journal
+        assert journal is not None  # noqa: S101 - made with the copy, and this very list is what writers append to
         with engine_faults():
             shard = EdgeShard.load(str(target), self._config)
             repeated = 0
