@@ -12,6 +12,7 @@ from apps.knowledge.models import File
 
 logger = logging.getLogger(__name__)
 
+INGEST_QUEUE = "ingest"
 INGEST_TASK = "workers.ingest.process_file"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
 
@@ -19,7 +20,18 @@ PURGE_TASK = "workers.maintenance.purge_tombstone"
 def send(file: File, *, delay: timedelta = timedelta()) -> None:
     """Send the file to the ingest queue once the transaction commits; the sweep sends it again if that fails."""
     File.objects.filter(pk=file.pk).update(dispatched_at=timezone.now() + delay)
-    _send_on_commit(INGEST_TASK, file.organization_id, file.pk, queue="ingest", delay=delay)
+    _send_on_commit(INGEST_TASK, file.organization_id, file.pk, queue=INGEST_QUEUE, delay=delay)
+
+
+def queued_messages() -> int | None:
+    """How many messages wait in the ingest queue for a worker; None when the broker does not answer."""
+    with current_app.connection_for_write() as connection:
+        try:
+            return int(connection.default_channel.queue_declare(INGEST_QUEUE, passive=True).message_count)
+        except connection.channel_errors:
+            return 0  # there is no such queue: nothing was ever sent, or all of it was taken
+        except (OperationalError, *connection.connection_errors):
+            return None
 
 
 def send_purge(organization_id: str, tombstone_id: int) -> None:

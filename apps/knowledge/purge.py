@@ -27,9 +27,10 @@ def purge(tombstone: Tombstone) -> bool:
             if tombstone.revision is None
             else _purge_revision(tombstone, tombstone.revision)
         )
-    except CommonplaceError as error:
-        Tombstone.objects.filter(pk=tombstone.pk).update(attempts=F("attempts") + 1, last_error=error.message)
-        if not error.retryable:
+    except Exception as error:
+        reason = error.message if isinstance(error, CommonplaceError) else f"{type(error).__name__}: {error}"
+        Tombstone.objects.filter(pk=tombstone.pk).update(attempts=F("attempts") + 1, last_error=reason)
+        if not (isinstance(error, CommonplaceError) and error.retryable):
             raise
         logger.warning("%s could not be purged yet: %s", tombstone, error.message)
         return False

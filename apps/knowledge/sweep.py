@@ -1,10 +1,14 @@
 """The safety net under the queue: finds rows that were forgotten and sends them on their way again."""
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -16,6 +20,8 @@ from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
+Row = TypeVar("Row", File, Tombstone)
+Result = TypeVar("Result")
 BATCH = 1000
 UPLOAD_EVENT_GRACE = timedelta(seconds=10)  # the event of a PUT is given this long before we look ourselves
 
@@ -44,60 +50,92 @@ def sweep(*, at_start: bool = False) -> Swept:
     """
     now = timezone.now()
     with system_scope("sweep"):
-        waiting = _page(File.objects.filter(status=FileStatus.WAITING_UPLOAD), "created_at")
+        waiting = File.objects.filter(status=FileStatus.WAITING_UPLOAD)
         stale = File.objects.filter(status=FileStatus.PROCESSING)
         queued = File.objects.filter(status=FileStatus.ENQUEUED)
         if not at_start:
-            waiting = [file for file in waiting if file.created_at < now - UPLOAD_EVENT_GRACE]
+            waiting = waiting.filter(created_at__lt=now - UPLOAD_EVENT_GRACE)
             stale = stale.filter(lease_expires_at__lt=now)
-            queued = queued.filter(
-                dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS)
-            )
-        expired_leases = _page(stale, "lease_expires_at")
-        forgotten = _page(queued, "dispatched_at")
-        due = list(Tombstone.objects.filter(purge_after__lte=now).order_by("purge_after")[:BATCH])
-    taken, expired = _look_for_uploads(waiting, now)
+        uploads_to_look_for = _sample(waiting)
+        expired_leases = list(stale.order_by("lease_expires_at")[:BATCH])
+        forgotten = _forgotten(queued, now, at_start=at_start)
+        # What failed goes behind what was not tried yet, so that it holds nobody up.
+        due = list(Tombstone.objects.filter(purge_after__lte=now).order_by("attempts", "purge_after")[:BATCH])
+    found = [_each(file, _look_for_upload) for file in uploads_to_look_for]
     swept = Swept(
-        uploads_taken=taken,
-        uploads_expired=expired,
-        leases_expired=sum(map(_reclaim, expired_leases)),
-        redispatched=sum(map(_redispatch, forgotten)),
-        purged=sum(map(_purge, due)),
+        uploads_taken=found.count("taken"),
+        uploads_expired=found.count("expired"),
+        leases_expired=sum(bool(_each(file, _reclaim)) for file in expired_leases),
+        redispatched=sum(bool(_each(file, _redispatch)) for file in forgotten),
+        purged=_purge_for_a_while(due),
     )
     if swept:
         logger.info("Sweep: %s", swept)
     return swept
 
 
-def _page(rows: QuerySet[File], order: str) -> list[File]:
-    return list(rows.order_by(order)[:BATCH])
+def _sample(waiting: QuerySet[File]) -> list[File]:
+    """Some of those that wait for their upload, by lot: most wait rightly, and in any fixed order the first
+    thousand of these would keep the rest from ever being looked at."""
+    chosen = list(waiting.order_by("?").values_list("pk", flat=True)[:BATCH])
+    return list(waiting.filter(pk__in=chosen).order_by("created_at"))
 
 
-def _look_for_uploads(waiting: list[File], now: datetime) -> tuple[int, int]:
-    taken = expired = 0
-    for file in waiting:
-        with tenant_scope(file.organization_id):
-            try:
-                taken += uploads.take_upload(file)
-            except uploads.NotUploadedYet:
-                if file.upload_expires_at and file.upload_expires_at < now:
-                    expired += uploads.give_up_waiting(file)
-            except CommonplaceError as error:
-                logger.warning("The sweep could not look for the upload of %s: %s", file.pk, error.message)
-    return taken, expired
+def _forgotten(queued: QuerySet[File], now: datetime, *, at_start: bool) -> list[File]:
+    """Those that were queued long ago and have no message: no more than messages are missing, since in a
+    backlog most only wait for their turn, and sending those again would make it grow without end."""
+    messages = dispatch.queued_messages()
+    if messages is None:
+        return []  # nobody takes them now
+    missing = queued.filter(available_at__lte=now).count() - messages
+    if not at_start:
+        queued = queued.filter(dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS))
+    return list(queued.order_by("dispatched_at")[: max(0, min(missing, BATCH))])
+
+
+def _each(row: Row, act: Callable[[Row], Result]) -> Result | None:
+    """Act on one row in its tenant's scope; None when that failed, which must not keep the others waiting."""
+    with tenant_scope(row.organization_id):
+        try:
+            return act(row)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: for the others too
+        except CommonplaceError as error:
+            logger.warning("The sweep could not help %r (%s) yet: %s", row, row.pk, error.message)
+        except Exception:
+            logger.exception("The sweep could not help %r (%s)", row, row.pk)
+    return None
+
+
+def _look_for_upload(file: File) -> str:
+    try:
+        return "taken" if uploads.take_upload(file) else ""
+    except uploads.NotUploadedYet:
+        is_expired = file.upload_expires_at is not None and file.upload_expires_at < timezone.now()
+        return "expired" if is_expired and uploads.give_up_waiting(file) else ""
 
 
 def _reclaim(file: File) -> bool:
-    with tenant_scope(file.organization_id):
-        return leases.reclaim(file, reason="The worker that had this file stopped; it is queued again.")
+    return leases.reclaim(file, reason="The worker that had this file stopped; it is queued again.")
 
 
 def _redispatch(file: File) -> bool:
-    with tenant_scope(file.organization_id):
-        dispatch.send(file)
+    dispatch.send(file)
     return True
 
 
-def _purge(tombstone: Tombstone) -> bool:
-    with tenant_scope(tombstone.organization_id):
-        return purge(tombstone)
+def _purge_for_a_while(due: list[Tombstone]) -> int:
+    """Purge until the next sweep is due: leases and uploads come first again then."""
+    ends = time.monotonic() + settings.SWEEP_INTERVAL_SECONDS
+    purged = 0
+    for tombstone in due:
+        purged += bool(_each(tombstone, _purge))
+        if time.monotonic() >= ends:
+            break
+    return purged
+
+
+def _purge(listed: Tombstone) -> bool:
+    # Read again: since the list was made the revision may have become live, been replaced, and begun a new grace.
+    tombstone = Tombstone.objects.filter(pk=listed.pk).first()
+    return tombstone is not None and purge(tombstone)

@@ -1,14 +1,25 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+import redis
+from django.conf import settings as django_settings
 from django.utils import timezone
+from pytest_django import Settings
 
+from apps.knowledge import dispatch, leases
+from apps.knowledge import sweep as sweeping
+from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.leases import Lease
-from apps.knowledge.models import File
+from apps.knowledge.models import File, Tombstone
 from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
 from apps.knowledge.sweep import sweep
-from apps.knowledge.uploads import request_upload
-from tests.conftest import Tenant, put_bytes
+from apps.knowledge.uploads import request_upload, take_upload
+from apps.retrieval import services as retrieval
+from apps.retrieval.passages import Chunk, FileAttributes
+from config import celery_app
+from tests.conftest import Tenant, committing, put_bytes
 
 LONG_AGO = timedelta(hours=3)
 
@@ -26,6 +37,28 @@ def _silent_upload(tenant: Tenant) -> File:
         put_bytes(url, b"some words", "text/plain")
         File.objects.filter(pk=file.pk).update(status=FileStatus.WAITING_UPLOAD, dispatched_at=None)
     return file
+
+
+def _requested(tenant: Tenant) -> File:
+    file, _ = request_upload(
+        knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+    )
+    return file
+
+
+def _queued(tenant: Tenant) -> File:
+    file, url = request_upload(
+        knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+    )
+    put_bytes(url, b"some words", "text/plain")
+    file.refresh_from_db()
+    with committing():
+        take_upload(file)
+    return file
+
+
+def _lose_messages() -> None:
+    redis.Redis.from_url(django_settings.BROKER_URL).flushall()
 
 
 def test_upload_whose_event_got_lost_is_queued(tenant: Tenant) -> None:
@@ -50,7 +83,8 @@ def test_upload_that_never_came_is_an_error_once_its_url_expired(tenant: Tenant,
 def test_file_whose_message_got_lost_is_sent_again(
     tenant: Tenant, enqueued_file: File, run_workers: Callable[[], int]
 ) -> None:
-    with tenant.scope():
+    _lose_messages()
+    with tenant.scope(), committing():
         assert sweep().redispatched == 0
         _age(enqueued_file, "dispatched_at")
         assert sweep().redispatched == 1
@@ -78,3 +112,112 @@ def test_start_of_the_only_process_takes_everything_back_at_once(
         fresh.refresh_from_db()
         lease.file.refresh_from_db()
         assert {fresh.status, lease.file.status} == {FileStatus.ENQUEUED}
+
+
+def test_file_that_waits_its_turn_is_not_sent_again(tenant: Tenant) -> None:
+    """A backlog that is sent again with each sweep would grow faster than it is worked on."""
+    with tenant.scope():
+        for _ in range(3):
+            _age(_queued(tenant), "dispatched_at")
+        assert sweep().redispatched == 0
+        with celery_app.connection_for_write() as connection:
+            connection.SimpleQueue(dispatch.INGEST_QUEUE).get_nowait().ack()  # taken, and its worker died
+        assert sweep().redispatched == 1
+
+
+def test_broker_that_is_away_costs_the_sweep_nothing(
+    tenant: Tenant, enqueued_file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lose_messages()
+    with tenant.scope():
+        _age(enqueued_file, "dispatched_at")
+        with monkeypatch.context() as patch:
+            patch.setattr(celery_app.conf, "broker_write_url", "redis://127.0.0.1:9/0")
+            assert sweep().redispatched == 0
+        assert sweep().redispatched == 1, "at once, when the broker is back"
+
+
+def test_upload_is_looked_for_behind_a_thousand_that_wait(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 2)
+    with tenant.scope():
+        for _ in range(4):
+            waits = _requested(tenant)
+            File.objects.filter(pk=waits.pk).update(created_at=timezone.now() - 2 * LONG_AGO)
+    file = _silent_upload(tenant)
+    with tenant.scope():
+        _age(file, "created_at")
+        assert any(sweep().uploads_taken for _ in range(100))
+
+
+def test_row_that_fails_keeps_no_other_waiting(
+    tenant: Tenant, claimed: Callable[[], Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = _silent_upload(tenant)
+    with tenant.scope():
+        lease = claimed()
+        _age(poison, "created_at")
+        _age(lease.file, "lease_expires_at")
+        stat = type(object_store()).stat
+
+        def refuse(store: object, key: str) -> object:
+            if key == poison.key:
+                raise PermissionError(key)
+            return stat(store, key)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(object_store()), "stat", refuse)
+        assert sweep().leases_expired == 1
+
+
+def test_deletion_that_fails_goes_behind_the_others(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 1)
+    with tenant.scope():
+        poison, other = _requested(tenant), _requested(tenant)
+        for file in (poison, other):
+            delete_file(file)
+        Tombstone.objects.filter(file_id=poison.pk).update(purge_after=timezone.now() - 2 * LONG_AGO)
+        Tombstone.objects.filter(file_id=other.pk).update(purge_after=timezone.now() - LONG_AGO)
+        remove = type(object_store()).remove
+
+        def refuse(store: object, key: str) -> None:
+            if key == poison.key:
+                raise PermissionError(key)
+            remove(store, key)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(object_store()), "remove", refuse)
+        assert [sweep().purged, sweep().purged] == [0, 1]
+        assert "PermissionError" in Tombstone.objects.get().last_error
+
+
+def test_purging_ends_when_the_next_sweep_is_due(tenant: Tenant, settings: Settings) -> None:
+    settings.SWEEP_INTERVAL_SECONDS = 0
+    with tenant.scope():
+        for _ in range(3):
+            delete_file(_requested(tenant))
+        Tombstone.objects.update(purge_after=timezone.now() - LONG_AGO)
+        assert [sweep().purged for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_revision_replaced_while_the_sweep_ran_has_its_grace(
+    tenant: Tenant, claimed: Callable[[], Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep listed the revision's tombstone while it was being written; before its turn came it went live
+    and was replaced."""
+    with tenant.scope():
+        delete_file(_requested(tenant))
+        lease = claimed()
+        retrieval.index_chunks(lease.address, FileAttributes(), [Chunk(0, "the first text")])
+        Tombstone.objects.filter(revision=None).update(purge_after=timezone.now() - 2 * LONG_AGO)
+        Tombstone.objects.filter(revision=lease.revision).update(purge_after=timezone.now() - LONG_AGO)
+        remove = type(object_store()).remove
+
+        def remove_slowly(store: object, key: str) -> None:
+            leases.complete(lease, chunk_count=1, page_count=None, payload={})
+            reindex(lease.file)
+            leases.complete(claimed(), chunk_count=1, page_count=None, payload={})
+            remove(store, key)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(object_store()), "remove", remove_slowly)
+        sweep()
+        assert retrieval.count_vectors(lease.file.organization_id, file_id=lease.file.pk, revision=1) == 1
