@@ -5,6 +5,8 @@ lost its lease writes where nobody looks; and every change it makes here is guar
 the row either.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -99,15 +101,10 @@ def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload:
 
     Raises LeaseLost.
     """
-    file, now = lease.file, timezone.now()
-    with transaction.atomic():
-        replaced = (
-            File.objects.select_for_update()
-            .filter(pk=file.pk)
-            .values_list("live_revision", flat=True)
-            .first()
-        )
-        moved = transition(
+    now = timezone.now()
+    with _held(lease) as file:
+        replaced = file.live_revision
+        transition(
             file,
             FileStatus.READY,
             revision=lease.revision,
@@ -118,8 +115,6 @@ def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload:
             pages_done=page_count or 0,
             **_no_lease(),
         )
-        if not moved:
-            raise LeaseLost
         Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
         if replaced:
             grace = timedelta(seconds=settings.STALE_REVISION_GRACE_SECONDS)
@@ -131,18 +126,16 @@ def fail(lease: Lease, error: CommonplaceError) -> None:
 
     Raises LeaseLost.
     """
-    with transaction.atomic():
-        moved = transition(
-            lease.file,
+    with _held(lease) as file:
+        transition(
+            file,
             FileStatus.ERROR,
             message=error.message,
             error_code=error.code,
             revision=lease.revision,
             **_no_lease(),
         )
-        if not moved:
-            raise LeaseLost
-        _purge_soon(lease)
+        _purge_at(lease.file.pk, lease.revision, timezone.now())
 
 
 def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None) -> None:
@@ -156,19 +149,17 @@ def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None)
         fail(lease, error)
         return
     pause = min(MAX_BACKOFF, timedelta(seconds=2**failures)) if error else timedelta()
-    with transaction.atomic():
-        moved = transition(
-            lease.file,
+    with _held(lease) as file:
+        transition(
+            file,
             FileStatus.ENQUEUED,
             message=reason,
             revision=lease.revision,
             available_at=timezone.now() + pause,
             **(_no_lease() | {"transient_failures": failures}),
         )
-        if not moved:
-            raise LeaseLost
-        _purge_soon(lease)
-        dispatch.send(lease.file, delay=pause)
+        _purge_at(lease.file.pk, lease.revision, timezone.now())
+        dispatch.send(file, delay=pause)
 
 
 def reclaim(file: File, *, reason: str) -> bool:
@@ -184,8 +175,32 @@ def reclaim(file: File, *, reason: str) -> bool:
             lease_expires_at=None,
         )
         if moved:
+            # The worker may only be slow, and inside one index write: what it still writes must be found.
+            _purge_at(file.pk, file.last_revision, timezone.now() + WRITE_MARGIN)
             dispatch.send(file)
     return moved
+
+
+def is_live(lease: Lease) -> bool:
+    """Whether the lease's revision is the one that searches see: its vectors must not be touched."""
+    return File.objects.filter(pk=lease.file.pk, live_revision=lease.revision).exists()
+
+
+@contextmanager
+def _held(lease: Lease) -> Iterator[File]:
+    """A transaction with the row, locked, as it is now: what a transaction that failed had made of
+    ``lease.file`` does not count. ``lease.file`` is brought up to date when it commits. Raises LeaseLost."""
+    with transaction.atomic():
+        file = (
+            File.objects.select_for_update()
+            .filter(pk=lease.file.pk, status=FileStatus.PROCESSING, last_revision=lease.revision)
+            .first()
+        )
+        if file is None:
+            raise LeaseLost
+        yield file
+    with suppress(File.DoesNotExist):  # deleted since: what was done is done
+        lease.file.refresh_from_db()
 
 
 def _lease_end(now: datetime) -> datetime:
@@ -207,7 +222,5 @@ def _bury(file: File, revision: int, *, purge_after: datetime) -> None:
     )
 
 
-def _purge_soon(lease: Lease) -> None:
-    Tombstone.objects.filter(file_id=lease.file.pk, revision=lease.revision).update(
-        purge_after=timezone.now()
-    )
+def _purge_at(file_id: str, revision: int, moment: datetime) -> None:
+    Tombstone.objects.filter(file_id=file_id, revision=revision).update(purge_after=moment)

@@ -1,10 +1,16 @@
 """A file's way through the workers, from the PUT to the search that finds it."""
 
+import errno
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from apps.events.models import Event
+from apps.knowledge import leases
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.search import search
@@ -133,6 +139,92 @@ def test_index_that_is_away_sends_the_file_back_to_the_queue(
         File.objects.update(available_at=file.created_at)
     run_workers()
     assert _reload(tenant, file).status == FileStatus.READY
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OperationalError("database is locked"), InterfaceError("gone"), OSError(errno.ENOSPC, "No space left")],
+    ids=["database-locked", "connection-lost", "disk-full"],
+)
+def test_fault_of_our_surroundings_is_not_held_against_the_file(
+    tenant: Tenant, upload: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    file = upload("a.txt", b"Words to be found.", "text/plain")
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch, tenant.scope():
+        patch.setattr(retrieval, "index_chunks", fail)
+        pipeline.ingest_file(file.pk, owner="tests")
+    file = _reload(tenant, file)
+    assert (file.status, file.transient_failures) == (FileStatus.ENQUEUED, 1)
+
+
+def test_completion_that_is_rolled_back_is_tried_again(
+    tenant: Tenant, upload: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row in memory says READY by then, the one in the database does not."""
+    file = upload("a.txt", b"Words to be found.", "text/plain")
+    transition = leases.transition
+
+    def then_fail(*args: Any, **kwargs: Any) -> bool:
+        moved = transition(*args, **kwargs)
+        if args[1] == FileStatus.READY:
+            raise OperationalError("the connection broke")
+        return moved
+
+    with monkeypatch.context() as patch, tenant.scope():
+        patch.setattr(leases, "transition", then_fail)
+        pipeline.ingest_file(file.pk, owner="tests")
+    assert _reload(tenant, file).status == FileStatus.ENQUEUED
+
+
+def test_commit_whose_answer_got_lost_keeps_its_vectors(
+    tenant: Tenant, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = upload("a.txt", b"Words to be found.", "text/plain")
+    complete = leases.complete
+
+    def unheard(*args: Any, **kwargs: Any) -> None:
+        complete(*args, **kwargs)
+        raise OperationalError("the connection broke after the commit")
+
+    with monkeypatch.context() as patch, tenant.scope():
+        patch.setattr(leases, "complete", unheard)
+        pipeline.ingest_file(file.pk, owner="tests")
+    file = _reload(tenant, file)
+    assert file.status == FileStatus.READY
+    assert _vectors(file) == file.chunk_count
+
+
+def test_what_a_stalled_worker_writes_after_its_lease_is_swept(
+    tenant: Tenant, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stalls inside its index write, long after the claim; the sweep takes the file back; the write comes
+    through, and the worker is killed."""
+    file = upload("a.txt", b"Words to be found.", "text/plain")
+    long_ago = timezone.now() - timedelta(hours=1)
+
+    class Killed(BaseException):
+        pass
+
+    def stall(address: Any, attributes: Any, chunks: Any) -> None:
+        File.objects.filter(pk=file.pk).update(lease_expires_at=long_ago)
+        Tombstone.objects.update(purge_after=long_ago)  # the claim is that old
+        sweep()
+        index_chunks(address, attributes, chunks)
+        raise Killed
+
+    index_chunks = retrieval.index_chunks
+    with tenant.scope(), monkeypatch.context() as patch:
+        patch.setattr(retrieval, "index_chunks", stall)
+        with pytest.raises(Killed):
+            pipeline.ingest_file(file.pk, owner="tests")
+        assert _vectors(file) == 1
+        Tombstone.objects.update(purge_after=long_ago)
+        sweep()
+        assert _vectors(file) == 0
 
 
 def test_bug_in_the_pipeline_is_an_error_without_a_traceback(

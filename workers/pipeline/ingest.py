@@ -4,6 +4,7 @@ Pages flow through: while the child process parses one, the chunks of the page b
 written, so memory does not grow with the document, and progress counts pages that are done in every respect.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Generator, Iterator
@@ -12,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from apps.base.errors import CommonplaceError
+from apps.base.errors import CommonplaceError, TemporarilyUnavailable
 from apps.knowledge import leases
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
@@ -33,6 +35,7 @@ from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 INDEX_BATCH = 64  # chunks embedded and written at a time
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
 
@@ -43,6 +46,16 @@ class Stopping(Exception):
 class InternalError(CommonplaceError):
     code = "internal_error"
     default_message = "Processing failed on our side. The operator's log has the cause; reindex to try again."
+
+
+class DatabaseUnavailable(TemporarilyUnavailable):
+    code = "database_unavailable"
+    default_message = "The database did not answer."
+
+
+class NoRoom(TemporarilyUnavailable):
+    code = "no_room"
+    default_message = "The worker has no disk space, memory or file handles left."
 
 
 def ingest_file(file_id: str, *, owner: str) -> None:
@@ -60,7 +73,10 @@ def ingest_file(file_id: str, *, owner: str) -> None:
         _bring_to_end(lease)
     except LeaseLost:
         logger.warning("%s %s: given up, the lease was lost", lease.file.pk, lease.file.file_name)
-        retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
+        if not leases.is_live(
+            lease
+        ):  # it is when the commit that made it so was done and its answer got lost
+            retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
         return
     file = lease.file
     outcome = (
@@ -86,9 +102,25 @@ def _bring_to_end(lease: Lease) -> None:
             leases.release(lease, reason=f"{error.message} It will be tried again.", error=error)
         else:
             leases.fail(lease, error)
-    except Exception:
-        logger.exception("%s %s: unexpected failure", lease.file.pk, lease.file.file_name)
-        leases.fail(lease, InternalError())
+    except Exception as error:
+        fault = _passing_fault(error)
+        if fault is None:
+            logger.exception("%s %s: unexpected failure", lease.file.pk, lease.file.file_name)
+            leases.fail(lease, InternalError())
+        else:
+            logger.warning("%s %s: %s", lease.file.pk, lease.file.file_name, error)
+            if not connection.in_atomic_block:
+                connection.close()  # one that broke would refuse the next query too
+            leases.release(lease, reason=f"{fault.message} It will be tried again.", error=fault)
+
+
+def _passing_fault(error: Exception) -> CommonplaceError | None:
+    """What is wrong with our surroundings, and not with the file or the code; None for what may be either."""
+    if isinstance(error, OperationalError | InterfaceError):
+        return DatabaseUnavailable()
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return NoRoom()
+    return None
 
 
 class _Attempt:

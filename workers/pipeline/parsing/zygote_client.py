@@ -34,8 +34,8 @@ class ZygoteClient:
         frame = wire.encode(request)
         with self._lock:
             for _ in range(2):  # the first zygote may have been killed since it was last used
-                control = self._running()
                 try:
+                    control = self._running()
                     sent = socket.send_fds(control, [frame], descriptors)
                     if sent < len(frame):
                         control.sendall(frame[sent:])
