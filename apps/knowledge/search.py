@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
+
+MAX_LOOKS = 4  # a file would have to be indexed anew during each of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +44,58 @@ def search(
     A file that is being indexed again is seen as it was, until it is seen as it is: never both, never
     neither (docs/decisions/revisions.md).
     """
-    if not knowledge_bases:
+    if not knowledge_bases or not query.strip():
         return []
-    organization_id = knowledge_bases[0].organization_id
-    ids = tuple(base.pk for base in knowledge_bases)
-    hidden = _hidden_revisions(ids)
-    passages = retrieval.search_passages(
-        SearchScope(
-            organization_id=organization_id,
-            knowledge_base_ids=ids,
+    retrieval.prepare_query(query)  # may load the model: the list of hidden revisions must not age meanwhile
+    for _ in range(MAX_LOOKS):
+        found, is_torn = _look(
+            knowledge_bases[0].organization_id,
+            tuple(base.pk for base in knowledge_bases),
+            query,
+            limit=limit,
             file_ids=None if file_ids is None else tuple(file_ids),
             tags=tuple(tags),
             metadata=dict(metadata or {}),
-            hidden=hidden,
-        ),
+            min_similarity=min_similarity,
+        )
+        if not is_torn:
+            break
+    return found
+
+
+def _look(
+    organization_id: str,
+    knowledge_base_ids: tuple[str, ...],
+    query: str,
+    *,
+    limit: int,
+    min_similarity: float | None,
+    **narrowed: Any,
+) -> tuple[list[Found], bool]:
+    """One search, and whether a file was claimed and went live in the midst of it: then its new revision was
+    not on the list of hidden ones, its old one is not live any more, and only another look sees it whole."""
+    hidden = _hidden_revisions(knowledge_base_ids)
+    passages = retrieval.search_passages(
+        SearchScope(organization_id, knowledge_base_ids, hidden=hidden, **narrowed),
         query,
         limit=limit,
         min_similarity=min_similarity,
     )
-    files = File.objects.filter(knowledge_base__in=ids).in_bulk({passage.file_id for passage in passages})
-    return [
+    # The rows are read after the index was: they tell which revision is live now.
+    files = File.objects.filter(knowledge_base__in=knowledge_base_ids).in_bulk(
+        {passage.file_id for passage in passages}
+    )
+    found = [
         Found(passage, files[passage.file_id])
         for passage in passages
         if passage.file_id in files and _is_seen(passage, files[passage.file_id], hidden)
     ]
+    is_torn = any(
+        passage.revision < file.live_revision and (file.pk, file.live_revision) not in hidden
+        for passage in passages
+        if (file := files.get(passage.file_id)) is not None
+    )
+    return found, is_torn
 
 
 def _hidden_revisions(knowledge_base_ids: tuple[str, ...]) -> frozenset[tuple[str, int]]:
@@ -75,8 +106,8 @@ def _hidden_revisions(knowledge_base_ids: tuple[str, ...]) -> frozenset[tuple[st
 
 
 def _is_seen(passage: Passage, file: File, hidden: frozenset[tuple[str, int]]) -> bool:
-    """The row is read after the index was: it tells which revision is live now. If that one was hidden
-    when the search began, the flip came in between, and the search sees the revision before it."""
+    """If the live revision was hidden when the search began, the flip came in between, and the search sees
+    the revision before it."""
     if (file.pk, file.live_revision) in hidden:
         return passage.revision < file.live_revision
     return passage.revision == file.live_revision

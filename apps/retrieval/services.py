@@ -34,6 +34,11 @@ def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: S
     get_index().upsert(address, attributes, encoded)
 
 
+def prepare_query(query: str) -> None:
+    """Do what is slow about a query beforehand: load the model if need be, and embed. The result is cached."""
+    get_embedder().embed_query(query)
+
+
 def search_passages(
     scope: SearchScope, query: str, *, limit: int, min_similarity: float | None = None
 ) -> list[Passage]:

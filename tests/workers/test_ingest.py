@@ -295,6 +295,36 @@ def test_reindex_shows_the_old_text_until_the_new_one_is_live(
     assert _vectors(file) == len(before)
 
 
+@pytest.mark.parametrize("flips", [1, 2])
+@pytest.mark.parametrize("moment", ["before the index is asked", "after it was asked"])
+def test_search_during_whole_reindexes_sees_the_file_once(
+    tenant: Tenant, ingest: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch, flips: int, moment: str
+) -> None:
+    """The file is claimed and goes live between two steps of one search."""
+    file = ingest("a.txt", b"The cormorant dries its wings.", "text/plain")
+    search_passages = retrieval.search_passages
+    left = [flips]
+
+    def flip() -> None:
+        while left[0]:
+            left[0] -= 1
+            with tenant.scope(), committing():
+                reindex(_reload(tenant, file))
+            run_workers()
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if moment.startswith("before"):
+            flip()
+        answer = search_passages(*args, **kwargs)
+        flip()
+        return answer
+
+    monkeypatch.setattr(retrieval, "search_passages", interrupted)
+    with tenant.scope():
+        found = search([tenant.library], "cormorant wings")
+    assert [one.passage.chunk.text for one in found] == ["The cormorant dries its wings."]
+
+
 def test_failed_reindex_keeps_the_old_text_searchable(
     tenant: Tenant, ingest: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
