@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from celery import current_app
 from django.db import transaction
@@ -26,11 +27,13 @@ def send(file: File, *, delay: timedelta = timedelta()) -> None:
 def queued_messages() -> int | None:
     """How many messages wait in the ingest queue for a worker; None when the broker does not answer."""
     with current_app.connection_for_write() as connection:
+        unreachable: tuple[type[Exception], ...] = (OperationalError, *connection.connection_errors)
         try:
-            return int(connection.default_channel.queue_declare(INGEST_QUEUE, passive=True).message_count)
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(INGEST_QUEUE, passive=True).message_count)
         except connection.channel_errors:
             return 0  # there is no such queue: nothing was ever sent, or all of it was taken
-        except (OperationalError, *connection.connection_errors):
+        except unreachable:
             return None
 
 

@@ -16,6 +16,9 @@ from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing
 
+# How long after its URL expired a PUT that was begun in time may still end.
+PUT_MARGIN = timedelta(hours=1)
+
 
 def download_link(file: File) -> str:
     """A signed URL that serves the file's bytes for ``DOWNLOAD_URL_SECONDS``.
@@ -40,13 +43,16 @@ def reindex(file: File, *, actor_id: str = "") -> bool:
     """
     if file.status in {FileStatus.ENQUEUED, FileStatus.PROCESSING}:
         return False
-    if file.status == FileStatus.WAITING_UPLOAD or object_store().stat(file.key) is None:
+    stat = None if file.status == FileStatus.WAITING_UPLOAD else object_store().stat(file.key)
+    if stat is None:
         raise Conflict("This file's content was never uploaded, so there is nothing to index.")
     with transaction.atomic():
         moved = transition(
             file,
             FileStatus.ENQUEUED,
             actor_id=actor_id,
+            size_bytes=stat.size_bytes,
+            etag=stat.etag,
             available_at=timezone.now(),
             unfinished_attempts=0,
             transient_failures=0,
@@ -70,8 +76,9 @@ def delete_file(file: File, *, actor_id: str = "") -> None:
         ends = [now]
         if current.lease_expires_at:
             ends.append(current.lease_expires_at + WRITE_MARGIN)
-        if current.status == FileStatus.WAITING_UPLOAD and current.upload_expires_at:
-            ends.append(current.upload_expires_at + timedelta(seconds=5))
+        can_be_put = current.status == FileStatus.WAITING_UPLOAD or object_store().upload_urls_can_be_repeated
+        if can_be_put and current.upload_expires_at:
+            ends.append(current.upload_expires_at + PUT_MARGIN)
         tombstone = Tombstone.objects.create(
             organization_id=current.organization_id,
             knowledge_base_id=current.knowledge_base_id,

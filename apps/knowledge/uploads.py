@@ -13,17 +13,19 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, ValidationFailed
+from apps.base.identifiers import new_file_id
 from apps.events.services import record
 from apps.knowledge import dispatch, media_types
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
-from apps.knowledge.object_keys import parse_object_key
+from apps.knowledge.object_keys import object_key, parse_object_key
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectStat
 from apps.orgs.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
+UPLOAD_EXPIRED = "upload_expired"  # the error code of a file whose bytes never came
 _NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -50,12 +52,21 @@ def request_upload(
     the knowledge base was deleted meanwhile.
     """
     check_name_and_type(file_name, content_type)
+    file_id = new_file_id()
+    url = (
+        object_store().presign_put(  # before the transaction: a store may ask the network for its credentials
+            object_key(knowledge_base.organization_id, knowledge_base.pk, file_id),
+            content_type=content_type,
+            seconds=settings.UPLOAD_URL_SECONDS,
+        )
+    )
     now = timezone.now()
     with transaction.atomic():
         # Held until the commit, so that a deletion of the knowledge base sees this file or is seen here.
         if not KnowledgeBase.objects.select_for_update().filter(pk=knowledge_base.pk).exists():
             raise NotFound("There is no such knowledge base.")
         file = File.objects.create(
+            id=file_id,
             organization_id=knowledge_base.organization_id,
             knowledge_base=knowledge_base,
             creator=creator,
@@ -75,9 +86,6 @@ def request_upload(
             subject_id=file.pk,
             actor_id=creator.pk,
             payload={"to": file.status, "fileName": file_name},
-        )
-        url = object_store().presign_put(
-            file.key, content_type=content_type, seconds=settings.UPLOAD_URL_SECONDS
         )
     return file, url
 
@@ -116,9 +124,11 @@ def object_arrived(key: str) -> bool:
 def take_upload(file: File) -> bool:
     """Queue a file whose bytes are in the store; one that is past that point is left alone.
 
-    Raises NotUploadedYet when the store has nothing.
+    An upload that was given up is taken all the same when it arrives: a PUT begun before its URL expired may
+    take long. Raises NotUploadedYet when the store has nothing.
     """
-    if file.status != FileStatus.WAITING_UPLOAD:
+    was_given_up = file.status == FileStatus.ERROR and file.error_code == UPLOAD_EXPIRED
+    if file.status != FileStatus.WAITING_UPLOAD and not was_given_up:
         return False
     stat = object_store().stat(file.key)
     if stat is None:
@@ -132,18 +142,21 @@ def give_up_waiting(file: File) -> bool:
         file,
         FileStatus.ERROR,
         message="The upload never arrived and its URL has expired. Ask for a new upload URL.",
-        error_code="upload_expired",
+        error_code=UPLOAD_EXPIRED,
     )
 
 
 def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
     if stat.size_bytes > settings.MAX_FILE_BYTES:
-        refused = transition(
-            file,
-            FileStatus.ERROR,
-            message=f"The upload has {stat.size_bytes} bytes; the limit is {settings.MAX_FILE_BYTES}.",
-            error_code="too_large",
-            size_bytes=stat.size_bytes,
+        refused = (
+            file.status == FileStatus.ERROR
+            or transition(  # or given up before, and so an error already
+                file,
+                FileStatus.ERROR,
+                message=f"The upload has {stat.size_bytes} bytes; the limit is {settings.MAX_FILE_BYTES}.",
+                error_code="too_large",
+                size_bytes=stat.size_bytes,
+            )
         )
         if refused:
             object_store().remove(file.key)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -15,17 +16,24 @@ from apps.knowledge.object_keys import object_key
 from apps.knowledge.purge import purge
 from apps.knowledge.storage import object_store
 from apps.knowledge.sweep import sweep
+from apps.knowledge.uploads import NotUploadedYet, object_arrived, request_upload
 from apps.orgs.scope import system_scope
 from apps.orgs.services import delete_organization
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
-from tests.conftest import Tenant, Upload, committing
+from tests.conftest import Tenant, Upload, committing, put_bytes
 
 TEXT = b"The albatross followed the ship for nine days. " * 20
 
 
 def _vectors(file: File) -> int:
     return retrieval.count_vectors(file.organization_id, file_id=file.pk)
+
+
+def _expire_upload_urls() -> None:
+    """S3 takes a PUT by the same URL again, until it expires: there tombstones stay until then."""
+    if object_store().upload_urls_can_be_repeated:
+        Tombstone.objects.update(purge_after=timezone.now() - timedelta(seconds=1))
 
 
 def test_deleting_a_file_leaves_no_row_object_or_vector(
@@ -38,6 +46,8 @@ def test_deleting_a_file_leaves_no_row_object_or_vector(
     run_workers()
     with tenant.scope():
         assert not File.objects.filter(pk=file.pk).exists()
+        _expire_upload_urls()
+        sweep()
         assert not Tombstone.objects.exists()
         assert Event.objects.filter(subject_id=file.pk).last().kind == "file.deleted"  # type: ignore[union-attr]
     assert object_store().stat(file.key) is None
@@ -68,6 +78,27 @@ def test_tombstone_of_a_file_outlives_its_upload_url(tenant: Tenant, waiting_fil
         tombstone = Tombstone.objects.get()
         assert tombstone.purge_after > timezone.now() + timedelta(minutes=30)
         assert not purge(tombstone)
+
+
+def test_bytes_put_again_after_the_deletion_are_removed(
+    tenant: Tenant, run_workers: Callable[[], int]
+) -> None:
+    with tenant.scope():
+        file, url = request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+        put_bytes(url, TEXT, "text/plain")
+        with suppress(NotUploadedYet), committing():
+            object_arrived(file.key)
+    run_workers()
+    with tenant.scope(), committing():
+        delete_file(File.objects.get(pk=file.pk))
+    run_workers()
+    put_bytes(url, TEXT, "text/plain")
+    with tenant.scope():
+        _expire_upload_urls()
+        sweep()
+    assert object_store().stat(file.key) is None
 
 
 def test_deleting_twice_is_harmless(tenant: Tenant, waiting_file: File) -> None:
@@ -120,5 +151,7 @@ def test_organization_takes_everything_with_it(
     assert retrieval.count_vectors(file.organization_id) == 0
     assert object_store().stat(key) is None
     with system_scope("tests"):
+        _expire_upload_urls()
+        sweep()
         assert not Tombstone.objects.filter(organization_id=file.organization_id).exists()
         assert list(KnowledgeBase.objects.all()) == [stranger.library]

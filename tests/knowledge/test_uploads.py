@@ -1,18 +1,23 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 from pytest_django import Settings
 
 from apps.base.errors import ValidationFailed
+from apps.knowledge.files import reindex
 from apps.knowledge.models import File
 from apps.knowledge.object_keys import object_key, parse_object_key
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
+from apps.knowledge.storage.folder import INCOMING, FolderStore
 from apps.knowledge.storage_events import created_keys
 from apps.knowledge.uploads import NotUploadedYet, object_arrived, request_upload, take_upload
-from tests.conftest import Tenant, Upload, put_bytes
+from tests.conftest import Tenant, Upload, committing, put_bytes
 
 
 @pytest.mark.parametrize(
@@ -120,3 +125,67 @@ def test_s3_notification_gives_the_decoded_keys_of_created_objects() -> None:
 )
 def test_what_is_no_notification_gives_nothing(body: str) -> None:
     assert list(created_keys(body)) == []
+
+
+def test_upload_that_ends_after_it_was_given_up_is_taken(
+    tenant: Tenant, run_workers: Callable[[], int]
+) -> None:
+    """The PUT of a large file began before its URL expired and took long."""
+    with tenant.scope():
+        file, url = request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+        put_bytes(url, b"Words that took their time.", "text/plain")
+        File.objects.filter(pk=file.pk).update(status=FileStatus.ERROR, error_code="upload_expired")
+        with committing():
+            assert object_arrived(file.key)
+        run_workers()
+        file.refresh_from_db()
+    assert (file.status, file.error_code) == (FileStatus.READY, "")
+
+
+def test_reindex_of_an_upload_whose_arrival_was_never_noticed_reads_it(
+    tenant: Tenant, run_workers: Callable[[], int]
+) -> None:
+    with tenant.scope():
+        file, url = request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+        put_bytes(url, b"Words nobody was told of.", "text/plain")
+        File.objects.filter(pk=file.pk).update(
+            status=FileStatus.ERROR, error_code="upload_expired", size_bytes=None
+        )
+        file.refresh_from_db()
+        with committing():
+            assert reindex(file)
+        run_workers()
+        file.refresh_from_db()
+    assert (file.status, file.error_code) == (FileStatus.READY, "")
+
+
+def test_url_is_signed_before_the_transaction_begins(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signing may fetch credentials: meanwhile nobody else could write to SQLite."""
+    depths: list[int] = []
+    store = type(object_store())
+    presign = store.presign_put
+
+    def watched(*args: Any, **kwargs: Any) -> str:
+        depths.append(len(connection.savepoint_ids))
+        return str(presign(*args, **kwargs))
+
+    monkeypatch.setattr(store, "presign_put", watched)
+    with tenant.scope():
+        request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+    assert depths == [len(connection.savepoint_ids)]
+
+
+def test_what_a_killed_server_was_receiving_is_discarded(tmp_path: Path) -> None:
+    store = FolderStore(location=tmp_path)
+    key = object_key("org-1", "kb-1", "file-1")
+    whole = store.receive(key, [b"whole"], max_bytes=10)
+    (tmp_path / INCOMING / "half").write_bytes(b"hal")
+    store.discard_incoming()
+    assert list((tmp_path / INCOMING).iterdir()) == []
+    assert store.stat(key) == whole

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.events.models import Event
-from apps.knowledge import leases
+from apps.knowledge import leases, lifecycle
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.search import search
@@ -166,7 +166,7 @@ def test_completion_that_is_rolled_back_is_tried_again(
 ) -> None:
     """The row in memory says READY by then, the one in the database does not."""
     file = upload("a.txt", b"Words to be found.", "text/plain")
-    transition = leases.transition
+    transition = lifecycle.transition
 
     def then_fail(*args: Any, **kwargs: Any) -> bool:
         moved = transition(*args, **kwargs)

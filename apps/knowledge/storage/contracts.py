@@ -36,6 +36,9 @@ class ObjectStat:
 class ObjectStore(Protocol):
     """Keys are those of ``object_keys``. Every call may raise StoreUnavailable."""
 
+    upload_urls_can_be_repeated: bool
+    """Whether a signed PUT works again, until it expires, after the object is there or was deleted."""
+
     def presign_put(self, key: str, *, content_type: str, seconds: int) -> str:
         """A URL that takes one PUT of the bytes, with this Content-Type, within ``seconds``."""
         ...

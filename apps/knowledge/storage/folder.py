@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +26,8 @@ class AlreadyUploaded(Conflict):
 
 class FolderStore(FileSystemStorage):
     """An object appears whole or not at all: bytes go to a temporary file, which is linked into place."""
+
+    upload_urls_can_be_repeated = False  # the web process asks the file's row first
 
     def presign_put(self, key: str, *, content_type: str, seconds: int) -> str:
         return self._sign(Grant("PUT", key, content_type, int(time.time()) + seconds))
@@ -82,9 +84,7 @@ class FolderStore(FileSystemStorage):
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(name, target)  # refuses to replace, which a rename would not
-            _sync_folder(target.parent)
+            _link(name, target)
         except FileExistsError as error:
             raise AlreadyUploaded from error
         except OSError as error:
@@ -98,8 +98,27 @@ class FolderStore(FileSystemStorage):
             raise ObjectMissing
         return stat
 
+    def discard_incoming(self) -> None:
+        """Remove what uploads left behind that a killed server was receiving. None may be under way."""
+        for path in (Path(self.location) / INCOMING).glob("*"):
+            path.unlink(missing_ok=True)
+
     def _sign(self, grant: Grant) -> str:
         return f"{settings.PUBLIC_URL}/objects/{quote(grant.key)}?token={seal(grant)}"
+
+
+def _link(name: str, target: Path) -> None:
+    """Put the file in its place, durably. Raises FileExistsError: it replaces nothing, which a rename would."""
+    for is_last in (False, False, True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(name, target)
+            break
+        except FileNotFoundError:  # the deletion of its last object took the folder away in this moment
+            if is_last:
+                raise
+    with suppress(FileNotFoundError):  # as well
+        _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

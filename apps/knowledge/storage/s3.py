@@ -16,6 +16,8 @@ GONE = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3Store(S3Storage):
+    upload_urls_can_be_repeated = True
+
     def presign_put(self, key: str, *, content_type: str, seconds: int) -> str:
         return self._presign("put_object", {"Key": key, "ContentType": content_type}, seconds)
 
@@ -67,9 +69,10 @@ class S3Store(S3Storage):
         return self.bucket.meta.client
 
     def _presign(self, operation: str, parameters: dict[str, str], seconds: int) -> str:
-        url: str = self._client.generate_presigned_url(
-            operation, Params={"Bucket": self.bucket_name, **parameters}, ExpiresIn=seconds
-        )
+        with _faults():  # the credentials may have to be fetched
+            url: str = self._client.generate_presigned_url(
+                operation, Params={"Bucket": self.bucket_name, **parameters}, ExpiresIn=seconds
+            )
         return url
 
 

@@ -5,6 +5,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.knowledge.storage import object_store
+from apps.knowledge.storage.folder import FolderStore
 from apps.knowledge.sweep import sweep
 from apps.retrieval import runtime
 from config.embedded.celery_threads import running_celery
@@ -26,6 +28,8 @@ class Command(BaseCommand):
             except (FolderInUse, PortInUse) as error:
                 raise CommandError(str(error)) from error
             own_temporary_folder(settings.DATA_DIR)
+            if isinstance(store := object_store(), FolderStore):
+                store.discard_incoming()
             call_command("migrate", verbosity=0)
             facts = ensure_first_run()
             stop_on_signals()
