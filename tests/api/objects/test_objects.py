@@ -19,11 +19,8 @@ from apps.knowledge.storage.signatures import Grant, seal
 from apps.orgs.scope import system_scope
 from tests.conftest import CommittingClient, Tenant, committing
 
-pytestmark = [
-    pytest.mark.skipif(django_settings.OBJECT_STORE != "folder", reason="S3 serves its own URLs"),
-    # Django's test client is synchronous; over ASGI the iterator is asynchronous, as it should be.
-    pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators"),
-]
+# Django's test client is synchronous; over ASGI the iterator is asynchronous, as it should be.
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
 TEXT = b"0123456789" * 100
 
 
