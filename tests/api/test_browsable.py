@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from lxml.html import document_fromstring
 
 from apps.accounts.models import User
 from apps.knowledge.models import File, KnowledgeBase
@@ -27,20 +28,23 @@ def page(client: Client, url: str, status: int = 200) -> str:
 
 
 def submit(client: Client, url: str, fields: dict[str, Any]) -> HttpResponse:
-    """Fill in the page's own HTML form and send it the way a browser does: multipart, with its CSRF token.
+    """Fill in the page's own HTML form and send it the way a browser does: with its CSRF token, and with
+    what the page had put into the fields that nobody touches.
 
     Fields that the form does not have fail the test.
     """
-    html = client.get(url).content.decode()
-    form = re.search(r'id="post-object-form">.*?</form>', html, re.S)
-    assert form, f"There is no form on {url}."
-    names = set(re.findall(r'name="([^"]+)"', form[0]))
-    assert set(fields) <= names, names
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form[0])
-    assert token
-    empty = dict.fromkeys(names - {"csrfmiddlewaretoken"}, "")
+    forms = document_fromstring(client.get(url).content).xpath("//*[@id='post-object-form']//form")
+    assert forms, f"There is no form on {url}."
+    filled = {name: value for name, value in forms[0].fields.items() if value is not None}
+    assert set(fields) <= set(filled), set(filled)
     with committing():
-        return client.post(url, empty | fields | {"csrfmiddlewaretoken": token[1]})
+        return client.post(url, filled | fields)
+
+
+def hrefs(html: str) -> dict[str, str]:
+    """The links of the page's own list, by their text."""
+    links = document_fromstring(html).xpath("//ul[@class='list-inline']//a")
+    return {link.text_content(): link.get("href") for link in links}
 
 
 def test_forms_take_a_person_from_nothing_to_a_search(browser: Client, tenant: Tenant) -> None:
@@ -71,6 +75,47 @@ def test_forms_take_a_person_from_nothing_to_a_search(browser: Client, tenant: T
     assert 'id="upload"' in upload.content.decode()  # and the page offers to send the bytes
     found = submit(browser, f"{url}/{shelf.pk}/search", {"query": "anything", "limit": "3", "tags": "red"})
     assert found.status_code == 200, found.content
+
+
+def test_fields_of_a_form_that_nobody_touched_say_nothing(
+    browser: Client, tenant: Tenant, ingest: Callable[..., File]
+) -> None:
+    fields = {"fileName": "a.txt", "contentType": "text/plain"}
+    assert submit(browser, f"{tenant.library_url}/files/upload-url", fields).status_code == 200
+    with system_scope("test"):
+        assert File.objects.get(knowledge_base=tenant.library).tags == []
+    ingest("lamp.txt", b"The lens is cleaned with vinegar and a linen cloth.", "text/plain")
+    found = submit(browser, f"{tenant.library_url}/search", {"query": "cleaning the lens"})
+    assert "vinegar" in found.content.decode()
+
+
+def test_pages_lead_from_the_organizations_to_a_file(
+    browser: Client, tenant: Tenant, waiting_file: File
+) -> None:
+    path, html = "/orgs", page(browser, "/orgs")
+    for title in (tenant.organization.name, "Knowledge bases", "Library", "Files", waiting_file.file_name):
+        path = hrefs(html)[title]
+        html = page(browser, path)
+    assert path == f"{tenant.library_url}/files/{waiting_file.pk}"
+    assert hrefs(html)["Events"] == f"{path}/events"
+    made = submit(browser, "/orgs", {"name": "<b>By hand"}).content.decode()
+    assert page(browser, hrefs(made)["<b>By hand"])
+    more = page(browser, "/orgs?limit=1&orderBy=name")
+    assert hrefs(more)["More…"] == "?limit=1&orderBy=name&cursor=1"
+
+
+def test_page_of_a_post_shows_its_form_and_not_the_refused_get(browser: Client, tenant: Tenant) -> None:
+    hidden = ".response-info { display: none; }"
+    assert hidden in page(browser, f"{tenant.library_url}/search", 405)
+    assert hidden not in page(browser, tenant.library_url)
+    answer = submit(browser, f"{tenant.library_url}/search", {"query": " "})
+    assert (answer.status_code, hidden in answer.content.decode()) == (400, False)
+
+
+def test_forms_name_fields_as_the_api_does(browser: Client, tenant: Tenant) -> None:
+    html = page(browser, f"{tenant.url}/knowledgebases")
+    labels = [label.text_content().strip() for label in document_fromstring(html).xpath("//form//label")]
+    assert {"title", "llmDescription", "type"} <= set(labels)
 
 
 def test_refused_form_keeps_what_was_typed_and_says_what_is_wrong(browser: Client, tenant: Tenant) -> None:

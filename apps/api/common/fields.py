@@ -109,10 +109,12 @@ class TextListField(serializers.ListField):
     def __init__(self, *, max_item_chars: int, **kwargs: Any) -> None:
         self.max_item_chars = max_item_chars
         kwargs.setdefault("style", {"base_template": "input.html", "placeholder": "one, two"})
+        kwargs.setdefault("initial", "")  # of the form's line; a list's would be sent back as the text "[]"
         super().__init__(child=StrictCharField(max_length=max_item_chars), **kwargs)
 
     def get_value(self, dictionary: Any) -> Any:
-        return dictionary.get(self.field_name, empty)
+        value = dictionary.get(self.field_name, empty)
+        return empty if value == "" and came_by_form(self) else value  # nobody typed an empty list
 
     def to_internal_value(self, data: Any) -> list[str]:
         if isinstance(data, str) and came_by_form(self):

@@ -31,6 +31,9 @@ class ApiView(APIView):
     renderer_classes = [JSONRenderer, BrowsableRenderer]
     inputs: ClassVar[dict[str, type[serializers.Serializer]]] = {}
     name = ""  # the title of its page and its breadcrumb
+    # Where its page leads: titles to paths below it; and for a list the fields that identify and name an item.
+    below: ClassVar[dict[str, str]] = {}
+    item_id = item_title = ""
     _refused: serializers.BaseSerializer | None = None
 
     @staticmethod

@@ -20,9 +20,11 @@ TAGS = ["Files"]
 
 
 class FilesView(KnowledgeBaseView):
-    """The files of a knowledge base. New ones come in by [an upload URL](files/upload-url)."""
+    """The files of a knowledge base."""
 
     name = "Files"
+    below = {"Upload a file": "upload-url"}
+    item_id, item_title = "fileId", "fileName"
 
     @extend_schema(
         operation_id="listFiles",
@@ -69,6 +71,7 @@ class FileDetailView(FileView):
     """One file, and where it is on its way."""
 
     name = "File"
+    below = {"Events": "events", "Reindex": "reindex", "Download link": "download-link"}
 
     @extend_schema(
         operation_id="getFile",

@@ -21,6 +21,7 @@ class KnowledgeBasesView(OrganizationView):
     """The knowledge bases of an organization."""
 
     name = "Knowledge bases"
+    item_id, item_title = "knowledgeBaseId", "title"
     inputs = {"POST": s.KnowledgeBaseInputSerializer}
 
     @extend_schema(
@@ -55,6 +56,7 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
     """One knowledge base."""
 
     name = "Knowledge base"
+    below = {"Files": "files", "Upload a file": "files/upload-url", "Search": "search"}
     inputs = {"PUT": s.KnowledgeBaseUpdateSerializer}
 
     @extend_schema(

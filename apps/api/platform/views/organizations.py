@@ -19,6 +19,7 @@ class OrganizationsView(PlatformView):
     """The organizations that you belong to. With an API key: the one that the key belongs to."""
 
     name = "Organizations"
+    item_id, item_title = "organizationId", "name"
     inputs = {"POST": s.OrganizationInputSerializer}
 
     @extend_schema(
@@ -56,6 +57,7 @@ class OrganizationDetailView(OrganizationView):
     """One organization."""
 
     name = "Organization"
+    below = {"Knowledge bases": "knowledgebases"}
     inputs = {"PUT": s.OrganizationInputSerializer}
     abilities = {"PUT": Ability.MANAGE, "DELETE": Ability.OWN}
 
