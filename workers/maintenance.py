@@ -19,3 +19,9 @@ def purge_tombstone(organization_id: str, tombstone_id: int) -> None:
         tombstone = Tombstone.objects.filter(pk=tombstone_id).first()
         if tombstone is not None:
             purge.purge(tombstone)
+
+
+@shared_task
+def purge_knowledge_base(organization_id: str, knowledge_base_id: str, after: int) -> None:
+    with tenant_scope(organization_id):
+        purge.purge_knowledge_base(organization_id, knowledge_base_id, after=after)

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 INGEST_QUEUE = "ingest"
 INGEST_TASK = "workers.ingest.process_file"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
+PURGE_BATCH_TASK = "workers.maintenance.purge_knowledge_base"
 
 
 def send(file: File, *, delay: timedelta = timedelta()) -> None:
@@ -27,7 +28,7 @@ def send(file: File, *, delay: timedelta = timedelta()) -> None:
 def queued_messages() -> int | None:
     """How many messages wait in the ingest queue for a worker; None when the broker does not answer."""
     with current_app.connection_for_write() as connection:
-        unreachable: tuple[type[Exception], ...] = (OperationalError, *connection.connection_errors)
+        unreachable: tuple[type[BaseException], ...] = (OperationalError, *connection.connection_errors)
         try:
             channel: Any = connection.default_channel
             return int(channel.queue_declare(INGEST_QUEUE, passive=True).message_count)
@@ -39,6 +40,11 @@ def queued_messages() -> int | None:
 
 def send_purge(organization_id: str, tombstone_id: int) -> None:
     _send_on_commit(PURGE_TASK, organization_id, tombstone_id, queue="maintenance")
+
+
+def send_purge_of_knowledge_base(organization_id: str, knowledge_base_id: str, after: int = 0) -> None:
+    """One message for any number of tombstones: the task sends itself on, so that a sweep comes in between."""
+    _send_on_commit(PURGE_BATCH_TASK, organization_id, knowledge_base_id, after, queue="maintenance")
 
 
 def _send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:

@@ -7,17 +7,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.base.errors import Conflict
-from apps.events.services import record
+from apps.events.services import record, record_each
 from apps.knowledge import dispatch
 from apps.knowledge.leases import WRITE_MARGIN
 from apps.knowledge.lifecycle import transition
-from apps.knowledge.models import File, Tombstone
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing
 
 # How long after its URL expired a PUT that was begun in time may still end.
 PUT_MARGIN = timedelta(hours=1)
+DELETE_BATCH = 500
 
 
 def download_link(file: File) -> str:
@@ -68,30 +69,57 @@ def delete_file(file: File, *, actor_id: str = "") -> None:
     A worker that has the file can write until its lease ends, and a client can PUT until its URL expires:
     the tombstone stays until both are over. Safe to repeat.
     """
-    now = timezone.now()
     with transaction.atomic():
         current = File.objects.select_for_update().filter(pk=file.pk).first()
         if current is None:
             return
-        ends = [now]
-        if current.lease_expires_at:
-            ends.append(current.lease_expires_at + WRITE_MARGIN)
-        can_be_put = current.status == FileStatus.WAITING_UPLOAD or object_store().upload_urls_can_be_repeated
-        if can_be_put and current.upload_expires_at:
-            ends.append(current.upload_expires_at + PUT_MARGIN)
-        tombstone = Tombstone.objects.create(
-            organization_id=current.organization_id,
-            knowledge_base_id=current.knowledge_base_id,
-            file_id=current.pk,
-            purge_after=max(ends),
-        )
+        tombstone = _tombstone_of(current)
+        tombstone.save()
         record(
             "file.deleted",
             organization_id=current.organization_id,
             knowledge_base_id=current.knowledge_base_id,
             subject_id=current.pk,
             actor_id=actor_id,
-            payload={"from": current.status, "fileName": current.file_name},
+            payload=_last_words(current),
         )
         current.delete()
         dispatch.send_purge(current.organization_id, tombstone.pk)
+
+
+def delete_files_of(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> None:
+    """The same for every file of a knowledge base that the caller holds locked, in the caller's transaction.
+
+    In batches of a few statements: nobody else can write to SQLite meanwhile.
+    """
+    files = File.objects.filter(knowledge_base=knowledge_base).order_by("pk")
+    while batch := list(files.select_for_update()[:DELETE_BATCH]):
+        Tombstone.objects.bulk_create(map(_tombstone_of, batch))
+        record_each(
+            "file.deleted",
+            {file.pk: _last_words(file) for file in batch},
+            organization_id=knowledge_base.organization_id,
+            knowledge_base_id=knowledge_base.pk,
+            actor_id=actor_id,
+        )
+        File.objects.filter(pk__in=[file.pk for file in batch]).delete()
+    dispatch.send_purge_of_knowledge_base(knowledge_base.organization_id, knowledge_base.pk)
+
+
+def _tombstone_of(file: File) -> Tombstone:
+    ends = [timezone.now()]
+    if file.lease_expires_at:
+        ends.append(file.lease_expires_at + WRITE_MARGIN)
+    can_be_put = file.status == FileStatus.WAITING_UPLOAD or object_store().upload_urls_can_be_repeated
+    if can_be_put and file.upload_expires_at:
+        ends.append(file.upload_expires_at + PUT_MARGIN)
+    return Tombstone(
+        organization_id=file.organization_id,
+        knowledge_base_id=file.knowledge_base_id,
+        file_id=file.pk,
+        purge_after=max(ends),
+    )
+
+
+def _last_words(file: File) -> dict[str, str]:
+    return {"from": file.status, "fileName": file.file_name}

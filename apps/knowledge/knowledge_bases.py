@@ -9,8 +9,8 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound
 from apps.events.services import record
-from apps.knowledge.files import delete_file
-from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.files import delete_files_of
+from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.models import Organization
 from apps.orgs.signals import organization_created, organization_deleting
@@ -87,8 +87,7 @@ def delete_everything_of(organization: Organization, **_: object) -> None:
 def _delete_with_files(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> None:
     # Locked first: a file made meanwhile would go with the row and leave its object and no tombstone.
     KnowledgeBase.objects.select_for_update().filter(pk=knowledge_base.pk).first()
-    for file in File.objects.filter(knowledge_base=knowledge_base).iterator():
-        delete_file(file, actor_id=actor_id)
+    delete_files_of(knowledge_base, actor_id=actor_id)
     _record("knowledge_base.deleted", knowledge_base, actor_id=actor_id)
     knowledge_base.delete()
 

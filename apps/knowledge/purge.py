@@ -6,6 +6,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
+from apps.knowledge import dispatch
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.statuses import FileStatus
@@ -14,6 +15,7 @@ from apps.retrieval import services as retrieval
 from apps.retrieval.passages import RevisionAddress
 
 logger = logging.getLogger(__name__)
+BATCH = 100  # tombstones that one task purges
 
 
 def purge(tombstone: Tombstone) -> bool:
@@ -38,6 +40,20 @@ def purge(tombstone: Tombstone) -> bool:
         return False
     Tombstone.objects.filter(pk=tombstone.pk).delete()
     return True
+
+
+def purge_knowledge_base(organization_id: str, knowledge_base_id: str, *, after: int = 0) -> None:
+    """Purge some of the files that went with a knowledge base, and queue the rest: those with ids above
+    ``after``. The sweep tries again what fails."""
+    rows = Tombstone.objects.filter(knowledge_base_id=knowledge_base_id, revision=None, pk__gt=after)
+    batch = list(rows.order_by("pk")[:BATCH])
+    for tombstone in batch:
+        try:
+            purge(tombstone)
+        except Exception:
+            logger.exception("%s could not be purged", tombstone)
+    if batch:
+        dispatch.send_purge_of_knowledge_base(organization_id, knowledge_base_id, batch[-1].pk)
 
 
 def _purge_file(tombstone: Tombstone) -> bool:

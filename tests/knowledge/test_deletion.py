@@ -3,6 +3,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.base.errors import Conflict
@@ -133,6 +135,32 @@ def test_knowledge_base_goes_with_its_files(
     assert object_store().stat(gone.key) is None
     with tenant.scope():
         assert list(File.objects.all()) == [kept]
+
+
+def test_large_knowledge_base_is_deleted_in_few_statements_and_purged_in_batches(
+    tenant: Tenant, run_workers: Callable[[], int]
+) -> None:
+    """On SQLite nobody else writes meanwhile; and a sweep must come between two batches of the purge."""
+    with tenant.scope():
+        crowded = create_knowledge_base(organization=tenant.organization, creator=tenant.owner, title="Many")
+        File.objects.bulk_create(
+            File(
+                organization=tenant.organization,
+                knowledge_base=crowded,
+                file_name=f"{number}.txt",
+                content_type="text/plain",
+                status="ERROR",
+            )
+            for number in range(250)
+        )
+        with CaptureQueriesContext(connection) as queries, committing():
+            delete_knowledge_base(crowded)
+        assert Tombstone.objects.count() == 250
+    assert len(queries) < 40
+    assert run_workers() == 4, "three batches, and one that finds nothing left"
+    with tenant.scope():
+        assert not Tombstone.objects.exists()
+        assert Event.objects.filter(kind="file.deleted").count() == 250
 
 
 def test_default_library_cannot_be_deleted(tenant: Tenant) -> None:
