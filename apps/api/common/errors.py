@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404
 from django.http.request import UnreadablePostError
@@ -47,6 +53,8 @@ def problem_of(error: Exception) -> Problem | None:
             return _of_ours(PermissionDenied())
         case RequestDataTooBig():
             return _of_ours(TooLarge())
+        case TooManyFieldsSent() | TooManyFilesSent():
+            return Problem(400, "bad_request", "The request has too many fields.")
         case BadRequest() | SuspiciousOperation():
             return Problem(400, "bad_request", str(error) or "The request could not be read.")
         case UnreadablePostError():

@@ -31,13 +31,12 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         )
         return context
 
-    def render_form_for_serializer(self, serializer: serializers.BaseSerializer) -> str | None:
+    def render_form_for_serializer(self, serializer: serializers.BaseSerializer) -> str | bytes | None:
         if isinstance(serializer, serializers.Serializer):
             for name, field in serializer.fields.items():
                 field.label = name  # as the API spells it, where DRF would write "Llmdescription"
                 field.help_text = (field.help_text or "").replace("`", "")
-        form: str | None = super().render_form_for_serializer(serializer)
-        return form
+        return super().render_form_for_serializer(serializer)
 
 
 def _links(view: Any, request: Request, data: dict[str, Any]) -> Iterator[Link]:

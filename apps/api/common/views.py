@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.api.common.errors import Problem, problem_of
+from apps.api.common.negotiation import Negotiation
 from apps.api.common.parsers import JsonObjectParser
 from apps.api.common.renderers import BrowsableRenderer
 from apps.base.errors import CommonplaceError, TooLarge
@@ -29,6 +30,7 @@ class ApiView(APIView):
 
     parser_classes = [JsonObjectParser, FormParser, MultiPartParser]
     renderer_classes = [JSONRenderer, BrowsableRenderer]
+    content_negotiation_class = Negotiation
     inputs: ClassVar[dict[str, type[serializers.Serializer]]] = {}
     name = ""  # the title of its page and its breadcrumb
     # Where its page leads: titles to paths below it; and for a list the fields that identify and name an item.

@@ -24,5 +24,15 @@ class IncompleteUpload(CommonplaceError):
     default_message = "The body ended before its Content-Length. Nothing was stored; send it again."
 
 
+class PartialUpload(IncompleteUpload):
+    default_message = "A file is sent in one piece, without a Content-Range. Nothing was stored."
+
+
+class UnsatisfiableRange(CommonplaceError):
+    code = "range_not_satisfiable"
+    http_status = 416
+    default_message = "The range begins behind the end of the file."
+
+
 def envelope(problem: Problem) -> dict[str, Any]:
     return {"error": {"code": problem.code, "message": problem.message}}

@@ -7,12 +7,10 @@ from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
 
+from apps.api.objects.errors import UnsatisfiableRange
+
 PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-
-
-class UnsatisfiableRange(Exception):
-    """The range begins behind the file's end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from apps.api.common.errors import Problem, problem_of
-from apps.api.objects.errors import IncompleteUpload, envelope
-from apps.api.objects.ranges import ByteRange, FilePieces, UnsatisfiableRange, read_range
+from apps.api.objects.errors import IncompleteUpload, PartialUpload, UnsatisfiableRange, envelope
+from apps.api.objects.ranges import ByteRange, FilePieces, read_range
 from apps.api.objects.uploads import check_grant, check_key, check_upload, folder_store
 from apps.base.errors import CommonplaceError, Conflict, NotFound
 from apps.knowledge.models import File
@@ -37,9 +37,7 @@ class ObjectView(View):
         try:
             return super().dispatch(request, *args, **kwargs)
         except CommonplaceError as error:
-            problem = problem_of(error)
-            assert problem is not None  # noqa: S101 - told to mypy: ours are always known
-            return _refusal(problem)
+            return _refusal(_problem(error))
 
     def put(self, request: HttpRequest, key: str) -> HttpResponse:
         store = folder_store()
@@ -51,6 +49,8 @@ class ObjectView(View):
             content_type=request.headers.get("Content-Type", ""),
             declared_length=declared_length,
         )
+        if "Content-Range" in request.headers:  # RFC 9110, 14.5: a part must not pass for the whole
+            raise PartialUpload
         file = _file_of(key)
         if file.status != FileStatus.WAITING_UPLOAD:
             if store.stat(key) is not None:
@@ -58,7 +58,9 @@ class ObjectView(View):
             raise Conflict("This file no longer waits for an upload. Ask for a new upload URL.")
         stat = store.receive(key, _pieces(request, declared_length), max_bytes=settings.MAX_FILE_BYTES)
         object_arrived(key)
-        return HttpResponse(status=200, headers={"ETag": f'"{stat.etag}"'})
+        response = HttpResponse(status=200, headers={"ETag": f'"{stat.etag}"'})
+        del response["Content-Type"]  # there is no content
+        return response
 
     def get(self, request: HttpRequest, key: str) -> HttpResponseBase:
         store = folder_store()
@@ -80,8 +82,10 @@ class ObjectView(View):
         }
         try:
             wanted = _wanted_range(request, etag=headers["ETag"], size_bytes=stat.size_bytes)
-        except UnsatisfiableRange:
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stat.size_bytes}"})
+        except UnsatisfiableRange as error:
+            refusal = _refusal(_problem(error))
+            refusal["Content-Range"] = f"bytes */{stat.size_bytes}"
+            return refusal
         status = 200
         if wanted is None:
             wanted = ByteRange(0, stat.size_bytes)
@@ -130,6 +134,12 @@ def _wanted_range(request: HttpRequest, *, etag: str, size_bytes: int) -> ByteRa
     if request.headers.get("If-Range", etag) != etag:
         return None
     return read_range(request.headers.get("Range", ""), size_bytes=size_bytes)
+
+
+def _problem(error: CommonplaceError) -> Problem:
+    problem = problem_of(error)
+    assert problem is not None  # noqa: S101 - told to mypy: ours are always known
+    return problem
 
 
 def _refusal(problem: Problem) -> JsonResponse:

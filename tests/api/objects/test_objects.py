@@ -64,6 +64,7 @@ def test_put_stores_the_bytes_and_queues_the_file(waiting_file: File) -> None:
     answer = put(waiting_file)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer["ETag"]
+    assert "Content-Type" not in answer  # there is nothing that could have one
     assert status_of(waiting_file) == "ENQUEUED"
     with object_store().local_copy(waiting_file.key) as path:
         assert path.read_bytes() == TEXT
@@ -81,6 +82,17 @@ def test_other_type_is_refused(waiting_file: File, content_type: str) -> None:
     answer = put(waiting_file, content_type=content_type)
     assert (answer.status_code, code_of(answer)) == (415, "wrong_content_type")
     assert status_of(waiting_file) == "WAITING-UPLOAD"
+    assert object_store().stat(waiting_file.key) is None
+
+
+def test_part_of_a_file_is_not_taken_for_all_of_it(waiting_file: File) -> None:
+    answer = Client().put(
+        url_of(waiting_file.key, grant(waiting_file)),
+        data=TEXT,
+        content_type="text/plain",
+        headers={"content-range": f"bytes 0-{len(TEXT) - 1}/{2 * len(TEXT)}"},
+    )
+    assert (answer.status_code, code_of(answer)) == (400, "incomplete_upload")
     assert object_store().stat(waiting_file.key) is None
 
 
@@ -218,6 +230,7 @@ def test_range_behind_the_end_is_a_416(stored: File) -> None:
     for header in ("bytes=1000-", "bytes=-0"):
         answer = Client().get(url_of(stored.key, grant(stored, "GET")), headers={"range": header})
         assert (answer.status_code, answer["Content-Range"]) == (416, "bytes */1000")
+        assert code_of(answer) == "range_not_satisfiable"
 
 
 def test_range_of_another_version_is_served_whole(stored: File) -> None:

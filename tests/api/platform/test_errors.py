@@ -93,6 +93,24 @@ def test_unacceptable_accept_header_is_a_406_in_json(api: CommittingClient) -> N
     assert (answer.status_code, answer.json()["error"]["code"]) == (406, "not_acceptable")
 
 
+def test_parameters_nobody_asked_for_are_ignored(api: CommittingClient) -> None:
+    for query in ("format=xml", "format=", "foo=bar"):
+        answer = api.get(f"/orgs?{query}")
+        assert (answer.status_code, answer["Content-Type"]) == (200, "application/json"), query
+    assert api.get("/orgs", HTTP_ACCEPT="").status_code == 200  # empty: as good as none
+
+
+def test_too_many_fields_are_a_400_that_names_no_setting(api: CommittingClient, tenant: Tenant) -> None:
+    fields = "&".join(f"a{number}=1" for number in range(2000))
+    answers = (
+        api.get(f"/orgs?{fields}"),
+        api.post(f"{tenant.library_url}/search", fields, content_type="application/x-www-form-urlencoded"),
+    )
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+        assert "settings" not in answer.json()["error"]["message"]
+
+
 def test_crash_is_a_500_without_a_trace(
     api: CommittingClient, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
