@@ -1,24 +1,39 @@
-"""A process-wide word that it is time to stop, which long work asks about between two steps."""
+"""The word that it is time to stop, which long work asks about between two steps.
 
+It reaches the processes forked from the one that got it: Celery tells its main process to stop, and its
+children do the work.
+"""
+
+import mmap
 import signal
-import threading
+import time
 
 from celery.signals import worker_shutting_down
 
-_stopping = threading.Event()
+# Memory shared with forked children. Not multiprocessing.Event: a child killed inside its lock stops everyone.
+_stopping = mmap.mmap(-1, 1)
+POLL_SECONDS = 0.1
 
 
 def request_stop(*_: object, **__: object) -> None:
-    _stopping.set()
+    _stopping[0] = 1
+
+
+def withdraw_stop() -> None:
+    """For tests, which go on in the same process."""
+    _stopping[0] = 0
 
 
 def is_stopping() -> bool:
-    return _stopping.is_set()
+    return bool(_stopping[0])
 
 
 def wait_for_stop(timeout_seconds: float) -> bool:
     """Sleep, but no longer than until the stop. True when it is time to stop."""
-    return _stopping.wait(timeout_seconds)
+    ends = time.monotonic() + timeout_seconds
+    while not is_stopping() and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(left, POLL_SECONDS))
+    return is_stopping()
 
 
 def stop_on_signals() -> None:

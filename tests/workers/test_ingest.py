@@ -246,7 +246,7 @@ def test_bug_in_the_pipeline_is_an_error_without_a_traceback(
 def stop_requested() -> Iterator[None]:
     stopping.request_stop()
     yield
-    stopping._stopping.clear()
+    stopping.withdraw_stop()
 
 
 def test_worker_that_is_stopped_gives_its_file_back(
