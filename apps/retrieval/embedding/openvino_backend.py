@@ -34,6 +34,9 @@ class OpenVinoBackend:
     def __init__(self, model: EmbeddingModel, *, threads: int, cache_folder: Path) -> None:
         """``threads`` = 0 means one per core. Converts the model on first use: some seconds, once."""
         self._threads = threads or len(os.sched_getaffinity(0))
+        # OpenVINO's table of element types is built on first use, under a guard that two threads whose first
+        # inferences coincide deadlock on (one holds the guard, the other the GIL). Here nobody else is yet.
+        _ = openvino.Tensor(np.zeros(1, dtype=np.float32)).data
         self._core = openvino.Core()
         converted = converted_model(model, cache_folder, self._core)
         self._precision = converted.precision
