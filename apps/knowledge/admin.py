@@ -93,16 +93,16 @@ class FileAdmin(ServiceDeletionMixin, admin.ModelAdmin):
 
     list_display = (
         "file_name",
-        "id",
         "status",
         "percent",
         "status_message",
-        "knowledge_base",
         "organization",
+        "knowledge_base",
         "size_bytes",
         "page_count",
         "chunk_count",
         "updated_at",
+        "id",
     )
     list_filter = ("status", "error_code", "content_type", "created_at")
     list_select_related = ("organization", "knowledge_base")
