@@ -44,7 +44,7 @@ class Damaged(ParseError):
 
 class NoText(ParseError):
     code = "no_text"
-    default_message = "No text was found in the file, not even by OCR."
+    default_message = "No text was found in the file. Upload one that has text, or a sharper scan of it."
 
 
 class LimitExceeded(ParseError):
