@@ -4,15 +4,21 @@ It reaches the processes forked from the one that got it: Celery tells its main 
 children do the work.
 """
 
+import logging
 import mmap
 import signal
 import time
+from collections.abc import Callable
 
 from celery.signals import worker_shutting_down
+from django.db import close_old_connections
+
+logger = logging.getLogger(__name__)
 
 # Memory shared with forked children. Not multiprocessing.Event: a child killed inside its lock stops everyone.
 _stopping = mmap.mmap(-1, 1)
 POLL_SECONDS = 0.1
+FAILURE_PAUSE_SECONDS = 5.0
 
 
 def request_stop(*_: object, **__: object) -> None:
@@ -34,6 +40,22 @@ def wait_for_stop(timeout_seconds: float) -> bool:
     while not is_stopping() and (left := ends - time.monotonic()) > 0:
         time.sleep(min(left, POLL_SECONDS))
     return is_stopping()
+
+
+def repeat_until_stopped(act: Callable[[], object], *, every_seconds: float = 0.0) -> None:
+    """For commands that run for ever: a failure is logged and ends one round, not the command.
+
+    Each round begins with a database connection that works, as each request and each task does.
+    """
+    while not is_stopping():
+        pause = every_seconds
+        close_old_connections()
+        try:
+            act()
+        except Exception:
+            logger.exception("This round failed; the next one begins in a moment.")
+            pause = max(pause, FAILURE_PAUSE_SECONDS)
+        wait_for_stop(pause)
 
 
 def stop_on_signals() -> None:

@@ -30,6 +30,9 @@ def consume_once(*, wait_seconds: int = 20) -> int:
         except CommonplaceError as error:
             logger.warning("A storage event will be read again: %s", error.message)
             continue
+        except Exception:  # of this message: the others are not to wait behind it
+            logger.exception("A storage event could not be acted on; it will be read again.")
+            continue
         sqs.delete_message(QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
     return queued
 

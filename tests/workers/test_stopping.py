@@ -36,3 +36,20 @@ def test_waiting_ends_with_the_time_or_with_the_stop() -> None:
     begun = time.monotonic()
     assert stopping.wait_for_stop(30)
     assert time.monotonic() - begun < 1
+
+
+def test_command_that_runs_for_ever_outlives_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue or the database was away for a moment."""
+    monkeypatch.setattr(stopping, "FAILURE_PAUSE_SECONDS", 0.0)
+    rounds: list[int] = []
+
+    def act() -> None:
+        rounds.append(len(rounds))
+        if len(rounds) == 1:
+            raise ConnectionError("away")
+        stopping.request_stop()
+
+    stopping.repeat_until_stopped(act)
+    assert rounds == [0, 1]

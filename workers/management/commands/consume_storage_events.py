@@ -3,7 +3,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from workers.stopping import is_stopping, stop_on_signals
+from workers.stopping import repeat_until_stopped, stop_on_signals
 from workers.storage_events import consume_once
 
 
@@ -16,5 +16,4 @@ class Command(BaseCommand):
                 "STORAGE_EVENTS_QUEUE_URL is not set: name the SQS queue that the bucket notifies."
             )
         stop_on_signals()
-        while not is_stopping():
-            consume_once(wait_seconds=5)
+        repeat_until_stopped(lambda: consume_once(wait_seconds=5))

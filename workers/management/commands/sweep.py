@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.knowledge.sweep import sweep
-from workers.stopping import stop_on_signals, wait_for_stop
+from workers.stopping import repeat_until_stopped, stop_on_signals
 
 
 class Command(BaseCommand):
@@ -15,8 +15,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(str(sweep()))
         if options["every"]:
             stop_on_signals()
-            while not wait_for_stop(options["every"]):
-                self.stdout.write(str(sweep()))
+            repeat_until_stopped(self._sweep, every_seconds=options["every"])
+        else:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        self.stdout.write(str(sweep()))

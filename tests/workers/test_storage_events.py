@@ -1,0 +1,40 @@
+"""S3's notifications, read from a real queue."""
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from apps.knowledge.uploads import request_upload
+from tests.conftest import Tenant, committing, put_bytes
+from workers import storage_events
+from workers.storage_events import consume_once
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _on_s3() -> None:
+    if settings.OBJECT_STORE != "s3":
+        pytest.skip("The folder store has no queue of events.")
+
+
+def test_event_that_fails_keeps_no_other_waiting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tenant.scope():
+        keys = []
+        for name in ("poison.txt", "good.txt"):
+            file, url = request_upload(
+                knowledge_base=tenant.library, creator=tenant.owner, file_name=name, content_type="text/plain"
+            )
+            put_bytes(url, b"some words", "text/plain")
+            keys.append(file.key)
+    object_arrived = storage_events.object_arrived
+
+    def arrive(key: str) -> Any:
+        if key == keys[0]:
+            raise ValueError(key)
+        return object_arrived(key)
+
+    monkeypatch.setattr(storage_events, "object_arrived", arrive)
+    with committing():
+        assert any(consume_once(wait_seconds=1) for _ in range(5))
