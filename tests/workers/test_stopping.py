@@ -43,6 +43,8 @@ def test_command_that_runs_for_ever_outlives_a_failure(
 ) -> None:
     """The queue or the database was away for a moment."""
     monkeypatch.setattr(stopping, "FAILURE_PAUSE_SECONDS", 0.0)
+    checked: list[None] = []
+    monkeypatch.setattr(stopping, "close_old_connections", lambda: checked.append(None))
     rounds: list[int] = []
 
     def act() -> None:
@@ -53,3 +55,4 @@ def test_command_that_runs_for_ever_outlives_a_failure(
 
     stopping.repeat_until_stopped(act)
     assert rounds == [0, 1]
+    assert len(checked) == 2, "each round begins with a connection that works"
