@@ -10,6 +10,12 @@ from pathlib import PurePath
 OCTET_STREAM = "application/octet-stream"
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+ODT = "application/vnd.oasis.opendocument.text"
+RTF = "application/rtf"
+EPUB = "application/epub+zip"
+EML = "message/rfc822"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 PLAIN_TEXT = "text/plain"
@@ -21,6 +27,9 @@ PNG = "image/png"
 JPEG = "image/jpeg"
 GIF = "image/gif"
 WEBP = "image/webp"
+TIFF = "image/tiff"
+BMP = "image/bmp"
+HEIC = "image/heic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,19 @@ _SOURCE_NAMES = """
 MEDIA_TYPES: tuple[MediaType, ...] = (
     MediaType(PDF, "PDF document", (".pdf",), ("application/x-pdf", "application/acrobat", "text/pdf")),
     MediaType(DOCX, "Word document", (".docx",)),
+    MediaType(
+        XLSX, "Excel workbook", (".xlsx", ".xlsm"), ("application/vnd.ms-excel.sheet.macroenabled.12",)
+    ),
+    MediaType(
+        PPTX,
+        "PowerPoint presentation",
+        (".pptx", ".pptm"),
+        ("application/vnd.ms-powerpoint.presentation.macroenabled.12",),
+    ),
+    MediaType(ODT, "OpenDocument text", (".odt",)),
+    MediaType(RTF, "rich text (RTF) document", (".rtf",), ("text/rtf", "text/richtext")),
+    MediaType(EPUB, "EPUB book", (".epub",), ("application/epub",)),
+    MediaType(EML, "e-mail message", (".eml",), ("application/eml", "text/eml"), is_text=True),
     MediaType(HTML, "web page", (".html", ".htm", ".xhtml"), ("application/xhtml+xml",), is_text=True),
     MediaType(
         MARKDOWN,
@@ -86,6 +108,9 @@ MEDIA_TYPES: tuple[MediaType, ...] = (
     MediaType(JPEG, "JPEG image", (".jpg", ".jpeg"), ("image/jpg", "image/pjpeg")),
     MediaType(GIF, "GIF image", (".gif",)),
     MediaType(WEBP, "WEBP image", (".webp",)),
+    MediaType(TIFF, "TIFF image", (".tif", ".tiff"), ("image/tif", "image/x-tiff")),
+    MediaType(BMP, "BMP image", (".bmp", ".dib"), ("image/x-bmp", "image/x-ms-bmp")),
+    MediaType(HEIC, "HEIC image", (".heic", ".heif"), ("image/heif",)),
 )
 
 _BY_NAME = {name: media for media in MEDIA_TYPES for name in (media.name, *media.aliases)}

@@ -26,23 +26,18 @@ _LABELS = {
     "application/x-7z-compressed": "a 7z archive",
     "application/vnd.rar": "a RAR archive",
     "application/x-ole-storage": "an old Office document (.doc, .xls or .ppt)",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "an Excel workbook",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "a PowerPoint presentation",
-    "application/vnd.oasis.opendocument.text": "an OpenDocument text",
-    "application/epub+zip": "an EPUB book",
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12": "a binary Excel workbook (.xlsb)",
+    "application/vnd.openxmlformats-officedocument.presentationml.slideshow": "a PowerPoint show (.ppsx)",
+    "application/vnd.openxmlformats-officedocument.template": "an Office template",
+    "application/vnd.ms-visio.drawing": "a Visio drawing",
+    "application/vnd.oasis.opendocument.spreadsheet": "an OpenDocument spreadsheet",
+    "application/vnd.oasis.opendocument.presentation": "an OpenDocument presentation",
     "application/vnd.sqlite3": "an SQLite database",
-    "message/rfc822": "an e-mail message",
-    "text/rtf": "a rich text (RTF) document",
-    "image/heic": "a HEIC image",
-    "image/tiff": "a TIFF image",
-    "image/bmp": "a BMP image",
     "image/vnd.microsoft.icon": "a Windows icon",
     "image/svg+xml": "an SVG drawing",
     "video/mp4": "a video",
     "application/octet-stream": "of no type we know",
 }
-# Text to the detector, and yet not to be read as such: markup that would be noise, with readers of their own.
-_TEXT_WITH_ITS_OWN_READER = frozenset({"text/rtf", "message/rfc822"})
 _detector_lock = threading.Lock()
 
 
@@ -89,13 +84,9 @@ def _claimed(declared: str, file_name: str) -> MediaType | None:
 def _read_content(path: Path, head: bytes, claimed: MediaType | None) -> str:
     output = _identify(path).output
     media_type: str = output.mime_type
-    if output.is_text and media_type not in _TEXT_WITH_ITS_OWN_READER:
+    if output.is_text:
         # The detector names dozens of text formats; one we don't parse specially is plain text.
         return media_type if media_types.find_media_type(media_type) else media_types.PLAIN_TEXT
-    if media_type in _TEXT_WITH_ITS_OWN_READER:
-        # A note that quotes an e-mail's headers looks like an e-mail.
-        is_plain = claimed is not None and claimed.name == media_types.PLAIN_TEXT
-        return media_types.PLAIN_TEXT if is_plain else media_type
     if _looks_like_text(head, is_claimed=claimed is not None and claimed.is_text):
         return media_types.PLAIN_TEXT
     return media_type

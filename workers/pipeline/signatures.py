@@ -21,8 +21,18 @@ _END_OF_DIRECTORY_BYTES = 22
 _MAX_ZIP_COMMENT_BYTES = 65_535
 # What zipfile raises for broken archives and for methods it does not know.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError)
+_BITMAP_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"})
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+
+# Office files that are kin to those we read, by what their list of content types says.
+_OTHER_OOXML: dict[bytes, str] = {
+    b"sheet.binary": "application/vnd.ms-excel.sheet.binary.macroenabled.12",
+    b"slideshow": "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+    b"template": "application/vnd.openxmlformats-officedocument.template",
+    b"visio": "application/vnd.ms-visio.drawing",
+}
 
 # (offset, bytes, media type). Types we can't parse are named, so that the refusal can be specific.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -31,7 +41,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", media_types.JPEG),
     (0, b"GIF87a", media_types.GIF),
     (0, b"GIF89a", media_types.GIF),
-    (0, b"{\\rtf", "text/rtf"),
+    (0, b"{\\rtf", media_types.RTF),
     (0, b"\x7fELF", "application/x-executable"),
     (0, b"\xcf\xfa\xed\xfe", "application/x-mach-binary"),
     (0, b"\xfe\xed\xfa\xcf", "application/x-mach-binary"),
@@ -41,8 +51,10 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xfd7zXZ\x00", "application/x-xz"),
     (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (0, b"Rar!\x1a\x07", "application/vnd.rar"),
-    (0, b"II*\x00", "image/tiff"),
-    (0, b"MM\x00*", "image/tiff"),
+    (0, b"II*\x00", media_types.TIFF),
+    (0, b"MM\x00*", media_types.TIFF),
+    (0, b"II+\x00", media_types.TIFF),
+    (0, b"MM\x00+", media_types.TIFF),
     (0, b"SQLite format 3\x00", "application/vnd.sqlite3"),
     (4, b"ftyp", "video/mp4"),
 )
@@ -59,6 +71,8 @@ def read_signature(path: Path, head: bytes) -> str | None:
             return _refine_iso_media(head) if media_type == "video/mp4" else media_type
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return media_types.WEBP
+    if head.startswith(b"BM") and _is_bitmap(head):
+        return media_types.BMP
     if head.startswith(b"MZ") and b"\x00" in head[:64]:
         return "application/vnd.microsoft.portable-executable"
     if head.startswith(_OLE2):
@@ -70,8 +84,13 @@ def read_signature(path: Path, head: bytes) -> str | None:
     return None
 
 
+def _is_bitmap(head: bytes) -> bool:
+    """ "BM" begins many a word: the sizes of the headers must be those of a bitmap, too."""
+    return len(head) > 18 and int.from_bytes(head[14:18], "little") in _BITMAP_HEADER_BYTES
+
+
 def _refine_iso_media(head: bytes) -> str:
-    return "image/heic" if head[8:12] in {b"heic", b"heix", b"mif1", b"hevc", b"msf1"} else "video/mp4"
+    return media_types.HEIC if head[8:12] in _HEIC_BRANDS else "video/mp4"
 
 
 def _read_ole2(path: Path) -> str:
@@ -90,22 +109,25 @@ def _read_zip(path: Path) -> str:
     if "word/document.xml" in names:
         return media_types.DOCX
     if "[Content_Types].xml" in names:
-        return _ooxml_main_part(path, names)
+        return _ooxml_main_part(path)
     if "mimetype" in names:
         return _read_member(path, "mimetype", 128).decode("ascii", "replace").strip().lower()
+    if "META-INF/container.xml" in names:
+        return media_types.EPUB
     return "application/zip"
 
 
-def _ooxml_main_part(path: Path, names: set[str]) -> str:
+def _ooxml_main_part(path: Path) -> str:
     """Office may name a document's main part as it likes (``word/document2.xml``): content types decide."""
     content_types = _read_member(path, "[Content_Types].xml", 1 << 20)
     if b"wordprocessingml.document.main+xml" in content_types:
         return media_types.DOCX
-    if any(name.startswith("xl/") for name in names):
-        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    if any(name.startswith("ppt/") for name in names):
-        return "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-    return "application/zip"
+    if b"sheet.main+xml" in content_types or b"sheet.macroEnabled.main+xml" in content_types:
+        return media_types.XLSX
+    if b"presentation.main+xml" in content_types or b"presentation.macroEnabled.main+xml" in content_types:
+        return media_types.PPTX
+    kin = (media_type for sign, media_type in _OTHER_OOXML.items() if sign in content_types)
+    return next(kin, "application/zip")
 
 
 def _read_member(path: Path, name: str, max_bytes: int) -> bytes:

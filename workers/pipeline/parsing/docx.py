@@ -18,15 +18,12 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from lxml import etree
 
-from workers.pipeline.errors import Damaged, LimitExceeded
+from workers.pipeline.errors import Damaged
+from workers.pipeline.parsing.archive import check_expansion
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions
 from workers.pipeline.parsing.docx_styles import StyleBook
 from workers.pipeline.parsing.pagination import in_batches
 from workers.pipeline.parsing.sanitize import collapse
-
-# The text of a document is held in memory, its tree some twenty times over.
-EXPANDED_SHARE_OF_MEMORY = 8
-MAX_MEMBERS = 20_000
 
 _P, _TBL, _TR, _TC = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _T, _TAB, _BR, _CR, _HYPHEN = qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
@@ -41,7 +38,7 @@ _SKIPPED_IN_TEXT = frozenset({_FALLBACK, _TEXT_BOX, _RUN_PROPERTIES, _PROPERTIES
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """Unnumbered pages: a Word document has none until it is laid out. Raises Damaged, LimitExceeded."""
-    _check_expansion(path, options.limits.memory_bytes // EXPANDED_SHARE_OF_MEMORY)
+    check_expansion(path, options.limits.memory_bytes)
     try:
         yield from in_batches(_Walk(docx.Document(str(path))).blocks())
     except (
@@ -57,21 +54,6 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     except (AttributeError, TypeError, IndexError, NotImplementedError, RuntimeError, OSError) as error:
         # python-docx takes required elements for granted.
         raise Damaged("The Word document's structure is damaged. Save it anew in Word.") from error
-
-
-def _check_expansion(path: Path, max_bytes: int) -> None:
-    """zipfile never reads more of a member than its header says, so a lying header can't pass this."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise Damaged("The Word document's archive is damaged. Upload an intact copy.") from error
-    expanded = sum(member.file_size for member in members)
-    if expanded > max_bytes or len(members) > MAX_MEMBERS:
-        raise LimitExceeded(
-            f"The document unpacks to {expanded:,} bytes in {len(members):,} parts, more than the limit of "
-            f"{max_bytes:,} bytes or {MAX_MEMBERS:,} parts."
-        )
 
 
 class _Walk:

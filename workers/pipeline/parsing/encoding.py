@@ -49,6 +49,17 @@ def decode_stream(path: Path, encoding: str) -> Iterator[str]:
             yield decoder.decode(piece, final=len(piece) < READ_BYTES)
 
 
+def decode_markup(source: bytes) -> str:
+    """A page that is at hand: by its byte-order mark, as UTF-8 if it is that, or as it declares."""
+    for mark, name in _BYTE_ORDER_MARKS:
+        if source.startswith(mark):
+            return source.decode(name, "replace")
+    try:
+        return source.decode("utf-8")
+    except UnicodeDecodeError:
+        return source.decode(_declared_encoding(source[:SAMPLE_BYTES]) or "cp1252", "replace")
+
+
 def _is_utf8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:

@@ -1,4 +1,4 @@
-"""Pictures by OCR: PNG, JPEG, GIF, WEBP. Size is checked in the header, before anything is decoded."""
+"""Pictures by OCR: PNG, JPEG, GIF, WEBP, TIFF, BMP, HEIC. Size is checked in the header, before anything is decoded."""
 
 import struct
 import warnings
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import pi_heif
 from PIL import Image, ImageOps
 
 from workers.pipeline.errors import Damaged, LimitExceeded
@@ -16,14 +17,21 @@ from workers.pipeline.parsing.ocr import read_picture
 
 Result = TypeVar("Result")
 
+# Pillow's way to HEIC: libheif, without previews and side pictures, in one thread.
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+
 # What Pillow's decoders raise for damaged input, all told.
 _DECODER_ERRORS = (
     SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error, OSError
 )  # fmt: skip
 
 
+_ANIMATED = frozenset({"GIF", "WEBP", "PNG"})
+
+
 def parse(path: Path, options: ParseOptions, *, image_format: str) -> Iterator[ParsedPage]:
-    """One page; for an animation one for each frame that differs from the one before, numbered by frame.
+    """One page; for several frames one each, numbered: a TIFF's are the pages of a document, those of an
+    animation are read where they differ from the one before.
 
     Only ``image_format``'s decoder is tried: a file that is two things at once is what it was detected as.
     """
@@ -54,7 +62,7 @@ def _frames(picture: Image.Image, options: ParseOptions) -> Iterator[ParsedPage]
             check_pixels(picture.size, options.limits.max_image_pixels)
         frame = _decoded(partial(_upright, picture))
         number = index + 1 if total > 1 else None
-        if total > 1:
+        if total > 1 and picture.format in _ANIMATED:
             # Most frames of an animation show the text of the one before: those that look alike are skipped.
             look = frame.convert("L").resize((64, 64)).tobytes()
             if look == previous:
@@ -94,3 +102,6 @@ parse_png: Parser = partial(parse, image_format="PNG")
 parse_jpeg: Parser = partial(parse, image_format="JPEG")
 parse_gif: Parser = partial(parse, image_format="GIF")
 parse_webp: Parser = partial(parse, image_format="WEBP")
+parse_tiff: Parser = partial(parse, image_format="TIFF")
+parse_bmp: Parser = partial(parse, image_format="BMP")
+parse_heic: Parser = partial(parse, image_format="HEIF")

@@ -1,4 +1,4 @@
-"""Plain text in any common encoding, and everything that is read as such: CSV, JSON, XML, source code."""
+"""Plain text in any common encoding, and source code, which is read as such."""
 
 import re
 from collections.abc import Iterator
@@ -41,6 +41,11 @@ def _complete(text: str) -> tuple[str, str]:
     if cut < 0:
         cut = text.rfind(" ")
     return (text, "") if cut < 0 else (text[:cut], text[cut:])
+
+
+def paragraphs_of(text: str) -> Iterator[Block]:
+    """The blocks of a text that is at hand, such as the body of a message. Lines end in ``\\n``."""
+    return _blocks(text, BlockKind.PARAGRAPH)
 
 
 def _blocks(text: str, kind: BlockKind) -> Iterator[Block]:

@@ -31,6 +31,15 @@ PRELOADED = (
     "workers.pipeline.parsing.html",
     "workers.pipeline.parsing.docx",
     "workers.pipeline.parsing.image",
+    "workers.pipeline.parsing.csv_rows",
+    "workers.pipeline.parsing.json_records",
+    "workers.pipeline.parsing.xml_elements",
+    "workers.pipeline.parsing.xlsx",
+    "workers.pipeline.parsing.pptx",
+    "workers.pipeline.parsing.odt",
+    "workers.pipeline.parsing.rtf",
+    "workers.pipeline.parsing.epub",
+    "workers.pipeline.parsing.eml",
 )
 
 
