@@ -20,6 +20,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises FolderInUse.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # keys, files and the database are in it
     with (folder / "serve.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

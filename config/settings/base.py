@@ -1,4 +1,4 @@
-"""Settings shared by every deployment, read from the environment. README.md lists the variables."""
+"""Settings shared by every deployment, read from the environment. docs/configuration.md lists the variables."""
 
 from pathlib import Path
 
@@ -216,5 +216,7 @@ LOGGING = {
     "loggers": {
         name: {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False}
         for name in ("apps", "workers", "config")
-    },
+    }
+    # A scan's thousand 404s are no news; what answers 500 is.
+    | {"django.request": {"handlers": ["console"], "level": "ERROR", "propagate": False}},
 }

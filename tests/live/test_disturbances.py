@@ -57,6 +57,14 @@ def test_file_deleted_while_it_is_processed_leaves_nothing(server: LiveServer, c
     assert [address for address in folder.vector_counts() if address[0] == file_id] == []
 
 
+def test_broker_that_dies_is_started_again_and_nothing_is_lost(server: LiveServer, client: Client) -> None:
+    (broker,) = [process for process in server.processes() if process.is_running() and _is_valkey(process)]
+    broker.kill()
+    file_id = client.upload("brokerless.txt", b"It was queued while nobody kept the queue.", "text/plain")
+    wait_until_ready(client, file_id)
+    assert "gone; it is started again" in server.log
+
+
 def test_file_whose_server_was_killed_becomes_ready_with_exactly_its_chunks(
     server: LiveServer, client: Client, book: bytes, undisturbed: list[JSON]
 ) -> None:
