@@ -15,6 +15,7 @@ from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing
+from apps.knowledge.uploads import NotUploadedYet
 
 # How long after its URL expired a PUT that was begun in time may still end.
 PUT_MARGIN = timedelta(hours=1)
@@ -24,8 +25,10 @@ DELETE_BATCH = 500
 def download_link(file: File) -> str:
     """A signed URL that serves the file's bytes for ``DOWNLOAD_URL_SECONDS``.
 
-    Raises ObjectMissing while nothing is uploaded.
+    Raises NotUploadedYet before the upload, and ObjectMissing when the store has lost the bytes.
     """
+    if file.status == FileStatus.WAITING_UPLOAD:
+        raise NotUploadedYet
     store = object_store()
     if store.stat(file.key) is None:
         raise ObjectMissing

@@ -26,7 +26,9 @@ from apps.orgs.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
 UPLOAD_EXPIRED = "upload_expired"  # the error code of a file whose bytes never came
-_NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f]")
+# Paths, control characters, and the marks that make a name read other than it is: "\u202egpj.exe" ends in "exe.jpg".
+_NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff]*")
 
 
 class NotUploadedYet(Conflict):
@@ -93,7 +95,7 @@ def request_upload(
 def check_name_and_type(file_name: str, content_type: str) -> None:
     """Raises ValidationFailed."""
     fields: dict[str, list[str]] = {}
-    if not file_name.strip():
+    if _INVISIBLE.fullmatch(file_name):
         fields["file_name"] = ["This field may not be blank."]
     elif (
         _NOT_IN_A_NAME.search(file_name) or PurePath(file_name).name != file_name or file_name in {".", ".."}

@@ -30,6 +30,8 @@ from tests.conftest import Tenant, Upload, committing, put_bytes
         ("..", "text/plain", "file_name"),
         ("a\x00b.txt", "text/plain", "file_name"),
         ("a\nb.txt", "text/plain", "file_name"),
+        ("\u202etxt.exe", "text/plain", "file_name"),
+        ("\u200b", "text/plain", "file_name"),
         ("setup.exe", "application/x-msdownload", "content_type"),
         ("a.pdf", "nonsense", "content_type"),
     ],
@@ -44,7 +46,10 @@ def test_bad_name_or_type_is_refused_by_name(
     assert list(caught.value.fields) == [field]
 
 
-@pytest.mark.parametrize("name", ["Résumé (final).pdf", "données 2024.pdf", ".hidden.pdf", "文書.pdf"])
+@pytest.mark.parametrize(
+    "name",
+    ["Résumé (final).pdf", "données 2024.pdf", ".hidden.pdf", "文書.pdf", "פרק א.pdf", "👩\u200d🚀.pdf"],
+)
 def test_ordinary_names_of_all_languages_are_taken(tenant: Tenant, name: str) -> None:
     with tenant.scope():
         file, _ = request_upload(

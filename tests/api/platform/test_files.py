@@ -223,7 +223,7 @@ def test_download_link_needs_bytes_and_leads_to_them(
     api: CommittingClient, tenant: Tenant, waiting_file: File, upload: Callable[..., File]
 ) -> None:
     missing = api.post(f"{tenant.library_url}/files/{waiting_file.pk}/download-link")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "object_missing")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (409, "not_uploaded")
     row = upload("care.txt", TEXT, "text/plain")
     answer = api.post(f"{tenant.library_url}/files/{row.pk}/download-link")
     assert answer.status_code == 200

@@ -141,7 +141,7 @@ class DownloadLinkView(FileView):
         tags=TAGS,
         summary="Get a temporary download link",
         request=None,
-        responses={200: s.DownloadLinkSerializer, **problems(403, 404, 503)},
+        responses={200: s.DownloadLinkSerializer, **problems(403, 404, 409, 503)},
     )
     def post(self, request: Request, **_: str) -> Response:
         expires_at = timezone.now() + timedelta(seconds=settings.DOWNLOAD_URL_SECONDS)
