@@ -42,11 +42,12 @@ class Swept:
         )
 
 
-def sweep(*, at_start: bool = False) -> Swept:
+def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
     """Look once at everything that waits. Safe to run at any time, in several places at once.
 
-    ``at_start``: the caller is the only process and has just started, so nobody holds a lease and no
-    message is on its way: every lease is expired and every queued file is sent again.
+    ``is_queue_new``: the broker has just started without its messages, so every queued file is sent again
+    at once. ``at_start``: that, and the caller is the only process and has just started too, so nobody
+    holds a lease, and every one is expired.
     """
     now = timezone.now()
     with system_scope("sweep"):
@@ -58,7 +59,7 @@ def sweep(*, at_start: bool = False) -> Swept:
             stale = stale.filter(lease_expires_at__lt=now)
         uploads_to_look_for = _sample(waiting)
         expired_leases = list(stale.order_by("lease_expires_at")[:BATCH])
-        forgotten = _forgotten(queued, now, at_start=at_start)
+        forgotten = _forgotten(queued, now, is_queue_new=is_queue_new or at_start)
         # What failed goes behind what was not tried yet, so that it holds nobody up.
         due = list(Tombstone.objects.filter(purge_after__lte=now).order_by("attempts", "purge_after")[:BATCH])
     found = [_each(file, _look_for_upload) for file in uploads_to_look_for]
@@ -81,14 +82,14 @@ def _sample(waiting: QuerySet[File]) -> list[File]:
     return list(waiting.filter(pk__in=chosen).order_by("created_at"))
 
 
-def _forgotten(queued: QuerySet[File], now: datetime, *, at_start: bool) -> list[File]:
+def _forgotten(queued: QuerySet[File], now: datetime, *, is_queue_new: bool) -> list[File]:
     """Those that were queued long ago and have no message: no more than messages are missing, since in a
     backlog most only wait for their turn, and sending those again would make it grow without end."""
     messages = dispatch.queued_messages()
     if messages is None:
         return []  # nobody takes them now
     missing = queued.filter(available_at__lte=now).count() - messages
-    if not at_start:
+    if not is_queue_new:
         queued = queued.filter(dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS))
     return list(queued.order_by("dispatched_at")[: max(0, min(missing, BATCH))])
 

@@ -4,7 +4,7 @@ import logging
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +22,8 @@ class ValkeyFailed(Exception):
 
 
 @contextmanager
-def running_valkey(folder: Path, socket: Path) -> Iterator[None]:
-    """Run Valkey while the context lasts, and start it again if it dies.
+def running_valkey(folder: Path, socket: Path, *, on_restart: Callable[[], object]) -> Iterator[None]:
+    """Run Valkey while the context lasts; if it dies, start it again and call ``on_restart``.
 
     Nothing is kept on disk: every row that waits is sent again at the start, so a message that survived
     would only be a second one for the same work. Raises ValkeyFailed when it does not start.
@@ -34,7 +34,9 @@ def running_valkey(folder: Path, socket: Path) -> Iterator[None]:
     server = _Valkey(folder, socket)
     server.start()
     stopping = threading.Event()
-    watch = threading.Thread(target=server.keep_alive, args=(stopping,), name="valkey-watch", daemon=True)
+    watch = threading.Thread(
+        target=server.keep_alive, args=(stopping, on_restart), name="valkey-watch", daemon=True
+    )
     watch.start()
     try:
         yield
@@ -78,16 +80,16 @@ class _Valkey:
         self.stop()
         raise ValkeyFailed(f"The bundled Valkey did not start. {self._log_path} says why.")
 
-    def keep_alive(self, stopping: threading.Event) -> None:
-        """Start it again whenever it is gone. What was queued is in the rows, and the sweep sends it again."""
+    def keep_alive(self, stopping: threading.Event, on_restart: Callable[[], object]) -> None:
         while not stopping.wait(WATCH_SECONDS):
             if self._process is not None and self._process.poll() is None:
                 continue
             logger.error("The bundled Valkey is gone; it is started again.")
             try:
                 self.start()
-            except (ValkeyFailed, OSError) as error:
-                logger.error("%s", error)
+                on_restart()
+            except Exception:
+                logger.exception("The bundled Valkey is not back yet")
 
     def stop(self) -> None:
         if self._process is None:

@@ -15,7 +15,8 @@ class Command(BaseCommand):
             facts: FirstRun = json.loads(facts_path().read_text())
         except FileNotFoundError as error:
             raise CommandError(
-                f"{facts_path()} is not there. Start the server once with `make run`, and set DATA_DIR here if it was set there."
+                f"{facts_path()} is not there. Start the server once with `make run`, "
+                "and set DATA_DIR here if it was set there."
             ) from error
         organization = f"{facts['base_url']}/orgs/{facts['organization_id']}"
         variables = {

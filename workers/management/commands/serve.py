@@ -46,7 +46,13 @@ class Command(BaseCommand):
 
     def _start_broker(self, stack: ExitStack) -> None:
         try:
-            stack.enter_context(running_valkey(settings.VALKEY_SOCKET.parent, settings.VALKEY_SOCKET))
+            stack.enter_context(
+                running_valkey(
+                    settings.VALKEY_SOCKET.parent,
+                    settings.VALKEY_SOCKET,
+                    on_restart=lambda: sweep(is_queue_new=True),
+                )
+            )
         except ValkeyFailed as error:
             raise CommandError(str(error)) from error
 
