@@ -5,9 +5,17 @@ from pathlib import Path
 import pytest
 
 from apps.knowledge import media_types
-from tests.fixtures import documents
+from tests.fixtures import documents, office
+from tests.fixtures.make_heic import HERON
 from workers.pipeline.detection import detect
-from workers.pipeline.errors import Damaged, EmptyFile, ParseError, TypeMismatch, UnsupportedType
+from workers.pipeline.errors import (
+    Damaged,
+    EmptyFile,
+    ParseError,
+    PasswordProtected,
+    TypeMismatch,
+    UnsupportedType,
+)
 
 OLD_WORD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000)
 
@@ -30,6 +38,16 @@ def _detect(tmp_path: Path, content: bytes, declared: str = "", name: str = "") 
         (documents.image(image_format="JPEG"), "image/jpg", "a.jpg", media_types.JPEG),
         (documents.image(image_format="WEBP"), "image/webp", "a.webp", media_types.WEBP),
         (documents.image(image_format="GIF"), "image/gif", "a.gif", media_types.GIF),
+        (documents.image(image_format="TIFF"), "image/tiff", "a.tif", media_types.TIFF),
+        (documents.image(image_format="BMP"), "image/x-ms-bmp", "a.bmp", media_types.BMP),
+        (HERON.read_bytes(), "image/heif", "a.heic", media_types.HEIC),
+        (office.workbook(), media_types.XLSX, "a.xlsx", media_types.XLSX),
+        (office.presentation(), "", "a.pptx", media_types.PPTX),
+        (office.open_document(), media_types.ODT, "a.odt", media_types.ODT),
+        (office.rich_text(), "text/rtf", "a.rtf", media_types.RTF),
+        (office.book(), "application/octet-stream", "a.epub", media_types.EPUB),
+        (office.message(), "message/rfc822", "a.eml", media_types.EML),
+        (office.message(), "text/plain", "a.txt", media_types.PLAIN_TEXT),
         (documents.html_page(), "text/html; charset=utf-8", "a.html", media_types.HTML),
         (documents.markdown_file(), "text/markdown", "a.md", media_types.MARKDOWN),
         # Among texts the declaration decides, and the name where that only says "text".
@@ -62,6 +80,11 @@ def test_type_is_recognized(tmp_path: Path, content: bytes, declared: str, name:
         (documents.text_file(), "application/pdf", TypeMismatch, "its content is a text file"),
         (b"GIF89a" + documents.pdf(1), "application/pdf", TypeMismatch, "its content is a GIF image"),
         (OLD_WORD, media_types.DOCX, TypeMismatch, "an old Office document"),
+        (OLD_WORD + "EncryptedPackage".encode("utf-16-le"), media_types.XLSX, PasswordProtected, "password"),
+        (office.workbook(), media_types.DOCX, TypeMismatch, "says it is a Word document, but its content is an Excel"),
+        (office.workbook()[:3000], media_types.XLSX, Damaged, "cut short"),
+        (b"Not a ZIP file", media_types.ODT, TypeMismatch, "its content is a text file"),
+        (b"BMW builds cars, and always has.", "image/bmp", TypeMismatch, "its content is a text file"),
         (b"\x1f\x8b\x08" + bytes(100), "application/gzip", UnsupportedType, "a gzip archive"),
         (documents.docx_file()[:4000], media_types.DOCX, Damaged, "cut short"),
     ],

@@ -43,26 +43,26 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:  # noqa: A
         raise Damaged(
             "The e-mail message is cut short: the end of its parts is missing. Upload an intact copy."
         )
-    yield from in_batches(_message(message, 1))
+    yield from in_batches(_message(message, 1, 1))
 
 
-def _message(message: EmailMessage, depth: int) -> Iterator[Block]:
+def _message(message: EmailMessage, depth: int, level: int) -> Iterator[Block]:
     if depth > MAX_MESSAGE_DEPTH:
         raise LimitExceeded(
             f"The message holds messages nested deeper than {MAX_MESSAGE_DEPTH}, which is the limit."
         )
     if subject := _header(message, "Subject"):
-        yield Block(BlockKind.TITLE, subject, min(depth, 6))
+        yield Block(BlockKind.TITLE, subject, level)
     lines = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(message, name))]
     if lines:
         yield Block(BlockKind.PARAGRAPH, "\n".join(lines))
     attachments: list[str] = []
-    yield from _content(message, depth, attachments)
+    yield from _content(message, depth, level, attachments)
     if attachments:
         yield Block(BlockKind.PARAGRAPH, "Attachments: " + "; ".join(attachments))
 
 
-def _content(part: EmailMessage, depth: int, attachments: list[str]) -> Iterator[Block]:
+def _content(part: EmailMessage, depth: int, level: int, attachments: list[str]) -> Iterator[Block]:
     """The text of a part and of those in it; what is not read is named in ``attachments``."""
     if depth > MAX_MESSAGE_DEPTH:
         raise LimitExceeded(
@@ -70,28 +70,28 @@ def _content(part: EmailMessage, depth: int, attachments: list[str]) -> Iterator
         )
     kind = part.get_content_type()
     if kind == "multipart/alternative":
-        yield from _best_alternative(part, depth, attachments)
+        yield from _best_alternative(part, depth, level, attachments)
     elif kind == "message/rfc822":
         if (name := part.get_filename()) is not None:
             attachments.append(collapse(name))
         for message in part.get_payload():
-            yield from _message(cast(EmailMessage, message), depth + 1)
+            yield from _message(cast(EmailMessage, message), depth + 1, level + 1)
     elif part.is_multipart():
         for child in part.iter_parts() if kind.startswith("multipart/") else part.get_payload():
-            yield from _content(cast(EmailMessage, child), depth + 1, attachments)
+            yield from _content(cast(EmailMessage, child), depth + 1, level, attachments)
     elif part.is_attachment() or part.get_filename() is not None:
         attachments.append(_describe(part))
     elif kind in {"text/plain", "text/html"}:
         yield from _text(part, is_page=kind == "text/html")
 
 
-def _best_alternative(part: EmailMessage, depth: int, attachments: list[str]) -> Iterator[Block]:
+def _best_alternative(part: EmailMessage, depth: int, level: int, attachments: list[str]) -> Iterator[Block]:
     """The plain text, unless it only says that there is a web page: then that."""
     best: list[Block] = []
     chars = 0
     for child in part.iter_parts():
         named: list[str] = []
-        blocks = list(_content(cast(EmailMessage, child), depth + 1, named))
+        blocks = list(_content(cast(EmailMessage, child), depth + 1, level, named))
         attachments += named
         length = sum(len(block.text) for block in blocks)
         if length > MUCH_MORE * chars:

@@ -7,6 +7,7 @@ depends on the reader's country; fractions and exponents become plain numbers.
 
 import datetime as dt
 import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,11 +54,16 @@ def show_number(value: float, number_format: str) -> str:
     pattern, carries_sign = _pattern_for(value, number_format or "General")
     if pattern is None:
         return _general(value)
-    number = abs(value) / 1000**pattern.thousands
+    # By the digits that are shown: in binary 2.675 is less than it, and a half is rounded away from zero.
+    number = Decimal(repr(abs(value))) / 1000**pattern.thousands
     if "%" in pattern.before + pattern.after:
         number *= 100
     places = pattern.decimals + pattern.optional_decimals
-    text = f"{number:{',' if pattern.is_grouped else ''}.{places}f}"
+    try:
+        number = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    except InvalidOperation:  # more digits than a number of Excel's has, or none at all
+        return _general(value)
+    text = f"{number:{',' if pattern.is_grouped else ''}f}"
     for _ in range(pattern.optional_decimals):
         text = text.removesuffix("0")
     text = text.removesuffix(".")

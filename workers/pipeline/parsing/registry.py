@@ -1,7 +1,7 @@
 """Which parser reads which type: a table to grep, each parser imported on first use.
 
 Adding a format: a module here with ``parse(path, options)``, one line in this table, one entry in
-``apps/knowledge/media_types.py``, a document in ``tests/fixtures/documents.py``.
+``apps/knowledge/media_types.py``, a document in ``tests/fixtures/``.
 """
 
 from importlib import import_module

@@ -35,6 +35,7 @@ def table_blocks(rows: Iterable[Row]) -> Iterator[Block]:
     while (first := next((row for row in stream if _filled(row)), None)) is not None:
         region = _until_blank(chain([first], stream))
         sample = list(islice(region, SAMPLE_ROWS))
+        width = max(len(_filled(row)) for row in sample)
         captions, found = _read_head(sample, needs_values=has_table)
         for row in sample[:captions]:
             yield Block(BlockKind.PARAGRAPH, " ".join(_filled(row).values()))
@@ -44,7 +45,12 @@ def table_blocks(rows: Iterable[Row]) -> Iterator[Block]:
         if found is not None and start == len(sample):  # a header with nothing below it
             yield Block(BlockKind.TABLE, " | ".join(found.values()))
         for row in chain(sample[start:], region):
-            yield Block(BlockKind.TABLE, _row_text(_filled(row), header))
+            cells = _filled(row)
+            # One text alone, below a table or across it, belongs to no column.
+            is_note = len(cells) == 1 and (width < 2 or len(header or ()) > 2)
+            yield Block(
+                BlockKind.TABLE, _row_text(cells, None if is_note and not _is_all_values(cells) else header)
+            )
         has_table = has_table or any(len(_filled(row)) > 1 for row in sample[start:])
 
 
@@ -78,7 +84,9 @@ def _is_header(
     candidate: dict[int, str], below: list[dict[int, str]], width: int, *, needs_values: bool
 ) -> bool:
     names = list(candidate.values())
-    if any(len(name) > MAX_HEADER_CHARS for name in names) or all(map(is_value, names)):
+    if any(len(name) > MAX_HEADER_CHARS for name in names):
+        return False
+    if _is_all_values(candidate):
         return False
     if any(is_value(name) and not _YEAR.fullmatch(name) for name in names):
         return False
@@ -102,11 +110,13 @@ def is_value(text: str) -> bool:
     return _VALUE.fullmatch(text) is not None
 
 
+def _is_all_values(cells: dict[int, str]) -> bool:
+    return all(map(is_value, cells.values()))
+
+
 def _row_text(cells: dict[int, str], header: dict[int, str] | None) -> str:
     if header is None or not cells.keys() & header.keys():
         return " | ".join(cells.values())
-    if len(cells) == 1 and len(header) > 2 and not is_value(next(iter(cells.values()))):
-        return next(iter(cells.values()))  # a note across the table, which belongs to no column
     return "; ".join(
         f"{header[column]}: {text}" if column in header else text for column, text in cells.items()
     )

@@ -7,6 +7,8 @@ from PIL import Image
 
 from apps.knowledge import media_types
 from tests.fixtures import documents
+from tests.fixtures.make_heic import HERON
+from tests.fixtures.make_heic import TEXT as HERON_TEXT
 from tests.workers.pipeline.parsing.conftest import Parse, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 
@@ -58,6 +60,47 @@ def test_frames_are_pages(parse: Parse, image_format: str) -> None:
     pages = parse(content, f"image/{image_format.lower()}")
     assert text_of(pages).split("\n\n") == ["First frame of the film", "Second frame of it"]
     assert pages[-1].number == pages[-1].total
+
+
+@pytest.mark.parametrize("image_format", ["TIFF", "BMP"])
+def test_picture_of_an_office_scanner_is_read(parse: Parse, image_format: str) -> None:
+    content = documents.image(image_format=image_format)
+    assert text_of(parse(content, f"image/{image_format.lower()}")) == FOX
+
+
+def test_every_page_of_a_tiff_is_read_even_if_it_looks_like_the_last(parse: Parse) -> None:
+    content = documents.animation(
+        [["Page of the fax"], ["Page of the fax"], ["The last page"]], image_format="TIFF"
+    )
+    pages = parse(content, media_types.TIFF)
+    assert [(page.number, page.total, text_of([page])) for page in pages] == [
+        (1, 3, "Page of the fax"), (2, 3, "Page of the fax"), (3, 3, "The last page"),
+    ]  # fmt: skip
+
+
+def test_picture_of_a_phone_is_read(parse: Parse) -> None:
+    assert text_of(parse(HERON.read_bytes(), media_types.HEIC)) == HERON_TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (HERON.read_bytes()[:1000], media_types.HEIC),
+        (documents.image(image_format="TIFF")[:-500], media_types.TIFF),
+        (documents.image(image_format="BMP")[:2000], media_types.BMP),
+    ],
+)
+def test_picture_that_is_cut_short_is_damaged(parse: Parse, content: bytes, media_type: str) -> None:
+    with pytest.raises(Damaged):
+        parse(content, media_type)
+
+
+@pytest.mark.parametrize("image_format", ["TIFF", "BMP"])
+def test_too_many_pixels_are_refused_in_every_format(parse: Parse, image_format: str) -> None:
+    with pytest.raises(LimitExceeded, match="more than 1,000 pixels, which is the limit"):
+        parse(
+            documents.image(image_format=image_format), f"image/{image_format.lower()}", max_image_pixels=1000
+        )
 
 
 def test_hundred_megapixels_are_refused_unread(parse: Parse) -> None:
