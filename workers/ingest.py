@@ -1,4 +1,4 @@
-"""The ingest queue: one task a file."""
+"""The ingest queue: one message for each file that waits, whichever file that is."""
 
 import os
 import socket
@@ -6,11 +6,9 @@ import threading
 
 from celery import shared_task
 
-from apps.orgs.scope import tenant_scope
-from workers.pipeline.ingest import ingest_file
+from workers.pipeline.ingest import ingest_next
 
 
 @shared_task
-def process_file(organization_id: str, file_id: str) -> None:
-    with tenant_scope(organization_id):
-        ingest_file(file_id, owner=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")
+def process_next() -> None:
+    ingest_next(owner=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")

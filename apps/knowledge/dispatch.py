@@ -14,7 +14,7 @@ from apps.knowledge.models import File
 logger = logging.getLogger(__name__)
 
 INGEST_QUEUE = "ingest"
-INGEST_TASK = "workers.ingest.process_file"
+INGEST_TASK = "workers.ingest.process_next"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
 PURGE_BATCH_TASK = "workers.maintenance.purge_knowledge_base"
 
@@ -22,7 +22,7 @@ PURGE_BATCH_TASK = "workers.maintenance.purge_knowledge_base"
 def send(file: File, *, delay: timedelta = timedelta()) -> None:
     """Send the file to the ingest queue once the transaction commits; the sweep sends it again if that fails."""
     File.objects.filter(pk=file.pk).update(dispatched_at=timezone.now() + delay)
-    _send_on_commit(INGEST_TASK, file.organization_id, file.pk, queue=INGEST_QUEUE, delay=delay)
+    _send_on_commit(INGEST_TASK, queue=INGEST_QUEUE, delay=delay)
 
 
 def queued_messages() -> int | None:

@@ -22,6 +22,8 @@ from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode
 from apps.knowledge.storage import object_store
+from apps.knowledge.turns import next_turn
+from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
 from apps.retrieval.runtime import get_embedder
@@ -58,26 +60,32 @@ class NoRoom(TemporarilyUnavailable):
     default_message = "The worker has no disk space, memory or file handles left."
 
 
-def ingest_file(file_id: str, *, owner: str) -> None:
-    """Claim the file and bring it to its end. Does nothing for one that can't be claimed now."""
+def ingest_next(*, owner: str) -> None:
+    """Take the file whose turn it is, whoever's it is, and bring it to its end."""
     try:
         retrieval.prepare()  # before the claim: a process loads its model once, and a lease must not wait for it
     except CommonplaceError as error:
-        logger.error("%s stays queued: %s", file_id, error.message)
+        logger.error("Files stay queued: %s", error.message)
         return
+    while (turn := next_turn()) is not None:
+        with tenant_scope(turn.organization_id):
+            if ingest_file(turn.file_id, owner=owner):
+                return  # one message, one file; another worker's claim came first in the other case
+
+
+def ingest_file(file_id: str, *, owner: str) -> bool:
+    """Claim the file and bring it to its end. False, and nothing done, for one that can't be claimed now."""
     lease = leases.claim(file_id, owner=owner)
     if lease is None:
-        return
+        return False
     started = time.monotonic()
     try:
         _bring_to_end(lease)
     except LeaseLost:
         logger.warning("%s %s: given up, the lease was lost", lease.file.pk, lease.file.file_name)
-        if not leases.is_live(
-            lease
-        ):  # it is when the commit that made it so was done and its answer got lost
+        if not leases.is_live(lease):  # it is, when the commit was done and its answer got lost
             retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
-        return
+        return True
     file = lease.file
     outcome = (
         f"{file.page_count or 0} pages, {file.chunk_count} chunks"
@@ -87,6 +95,7 @@ def ingest_file(file_id: str, *, owner: str) -> None:
     logger.info(
         "%s %s: %s in %.1f s, %s", file.pk, file.file_name, file.status, time.monotonic() - started, outcome
     )
+    return True
 
 
 def _bring_to_end(lease: Lease) -> None:
