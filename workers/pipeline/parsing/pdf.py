@@ -11,6 +11,7 @@ from PIL import Image
 from workers.pipeline.errors import Damaged, LimitExceeded, PasswordProtected
 from workers.pipeline.parsing.blocks import Block, ParsedPage, ParseOptions
 from workers.pipeline.parsing.ocr import read_picture
+from workers.pipeline.parsing.pdf_annotations import prepare_forms, read_annotations
 from workers.pipeline.parsing.pdf_layout import BodySize, arrange
 from workers.pipeline.parsing.pdf_lines import TextLayer, read_text_layer
 from workers.pipeline.parsing.pdf_outline import Outline, read_outline
@@ -44,6 +45,7 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
             raise LimitExceeded(
                 f"The PDF has {total:,} pages, more than the limit of {options.limits.max_pages:,}."
             )
+        prepare_forms(document)
         outline = read_outline(document)
         body = _sample_body_size(document, total)
         for index in range(total):
@@ -135,6 +137,7 @@ def _read_page(
         blocks: tuple[Block, ...] = ()
         if not layer.is_garbled:
             blocks = tuple(arrange(layer.lines, body, outline.titles_on(index)))
+        blocks += tuple(read_annotations(document, page))
         return ParsedPage(number, total, blocks)
     finally:
         page.close()

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from workers.pipeline.parsing.blocks import Block, BlockKind
 from workers.pipeline.parsing.paragraphs import join_lines
@@ -41,6 +42,27 @@ class BodySize:
 
 def arrange(lines: Iterable[Line], body: BodySize, outline_titles: Mapping[str, int]) -> Iterator[Block]:
     """Blocks in the order of the lines. ``outline_titles``: the keys of titles on this page, their depth."""
+    for grid, run in groupby(lines, key=lambda line: line.grid):
+        if grid is None:
+            yield from _flow(run, body, outline_titles)
+        else:
+            yield _table(run, len(grid.columns) - 1)
+
+
+def _table(lines: Iterable[Line], width: int) -> Block:
+    """A line for each row; what a cell has on several lines is joined, also where a word was divided."""
+    rows: dict[int, dict[int, list[str]]] = {}
+    for line in lines:
+        for row, column, text in line.cells:
+            rows.setdefault(row, {}).setdefault(column, []).append(text)
+    texts = (
+        " | ".join(join_lines(cells.get(column, [])) for column in range(width))
+        for _, cells in sorted(rows.items())
+    )
+    return Block(BlockKind.TABLE, "\n".join(texts))
+
+
+def _flow(lines: Iterable[Line], body: BodySize, outline_titles: Mapping[str, int]) -> Iterator[Block]:
     kind: BlockKind | None = None
     level: int | None = None
     group: list[Line] = []

@@ -7,10 +7,12 @@ paragraphs and headings need, so only these are asked for.
 import ctypes
 import re
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
+
+from workers.pipeline.parsing.pdf_tables import Grid, find_grids
 
 # Above this share of characters that PDFium can't map to Unicode, or that are no characters, the text is
 # not what the page shows.
@@ -44,6 +46,9 @@ class Line:
     top: float
     bottom: float
     height: float
+    # Of a line within a ruled table: which table, and its row, column and text for each cell.
+    grid: Grid | None = None
+    cells: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,8 @@ def read_text_layer(page: pdfium.PdfPage) -> TextLayer:
         if count <= 0:
             return TextLayer((), 0, False)
         text = _text(text_page, count)
-        lines = tuple(_lines(text_page, text))
+        grids = find_grids(page)
+        lines = tuple(_lines(text_page, text, grids))
         chars = sum(len(_BLANK.sub("", line.text)) for line in lines)
         return TextLayer(lines, chars, _is_garbled(text_page, text, count))
     finally:
@@ -86,7 +92,7 @@ def _text(text_page: pdfium.PdfTextPage, count: int) -> str:
     return "".join(map(chr, units))
 
 
-def _lines(text_page: pdfium.PdfTextPage, text: str) -> list[Line]:
+def _lines(text_page: pdfium.PdfTextPage, text: str, grids: list[Grid]) -> list[Line]:
     lines = []
     start = 0
     for end in [*_LINE_END.finditer(text), None]:
@@ -95,7 +101,8 @@ def _lines(text_page: pdfium.PdfTextPage, text: str) -> list[Line]:
         if stripped := piece.strip():
             first = start + piece.index(stripped[0])
             last = first + len(stripped) - 1
-            lines.append(_line(text_page, stripped, first, last))
+            line = _line(text_page, stripped, first, last)
+            lines.append(_with_cells(text_page, line, stripped, first, grids) if grids else line)
         start = end.end() if end else stop
     return lines
 
@@ -110,6 +117,30 @@ def _line(text_page: pdfium.PdfTextPage, text: str, first: int, last: int) -> Li
         top=max(top1, top2),
         bottom=min(bottom1, bottom2),
         height=max(top1 - bottom1, top2 - bottom2),
+    )
+
+
+def _with_cells(text_page: pdfium.PdfTextPage, line: Line, text: str, first: int, grids: list[Grid]) -> Line:
+    """The line as it is outside of tables; in one, its characters by the columns they stand in."""
+    middle = (line.top + line.bottom) / 2
+    grid = next((grid for grid in grids if grid.holds(line.left, line.right, middle)), None)
+    if grid is None:
+        return line
+    cells: dict[tuple[int, int], str] = {}
+    place = (0, 0)
+    is_within_word = False
+    for index, char in enumerate(text, start=first):
+        # A word stands where it begins: in a cell that spans columns, other rows' rules go through words.
+        # PDFium's blanks between words have no place of their own.
+        if not char.isspace() and not is_within_word:
+            left, bottom, right, top = _box(text_page, index)
+            place = (grid.row_of((bottom + top) / 2), grid.column_of((left + right) / 2))
+        is_within_word = not char.isspace()
+        cells[place] = cells.get(place, "") + char
+    return replace(
+        line,
+        grid=grid,
+        cells=tuple((row, column, _readable(cell.strip())) for (row, column), cell in cells.items()),
     )
 
 

@@ -55,6 +55,23 @@ def test_scanned_page_is_read_by_ocr_with_its_confidence(parse: Parse) -> None:
         assert page.ocr_confidence > 0.8
 
 
+def test_values_filled_into_a_form_are_read(parse: Parse) -> None:
+    (page,) = parse(documents.pdf_form(), PDF)
+    assert [block.text for block in page.blocks] == [
+        "Application for a berth", "boat: Grey Heron", "Owner: Ann Ahrens", "insured: yes",
+    ]  # fmt: skip
+
+
+def test_ruled_table_is_rows_of_cells(parse: Parse) -> None:
+    rows = [["Town", "Bridges"], ["Amberford on the upper river by the weir", "seventeen"], ["Bonn", "three"]]
+    (page,) = parse(documents.pdf_table(rows, before="Before the table.", after="After it."), PDF)
+    assert [(block.kind, block.text) for block in page.blocks] == [
+        (BlockKind.PARAGRAPH, "Before the table."),
+        (BlockKind.TABLE, "\n".join(" | ".join(row) for row in rows)),
+        (BlockKind.PARAGRAPH, "After it."),
+    ]
+
+
 def test_ocr_can_be_forced_over_a_text_layer(parse: Parse) -> None:
     (page,) = parse(documents.pdf(1), PDF, force_ocr=True)
     assert page.ocr_confidence is not None
