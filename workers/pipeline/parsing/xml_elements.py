@@ -52,6 +52,10 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:  # noqa: A
                 "One text or name in the XML file is longer than 10,000,000 bytes, which is libxml2's limit."
             ) from error
         raise Damaged(f"The XML file is damaged or cut short: {message}") from error
+    except OSError as error:  # so lxml reports bytes that are none of the encoding's
+        raise Damaged(
+            "The XML file is not in the encoding it says it is in. Save it anew as UTF-8."
+        ) from error
 
 
 def _blocks(path: Path) -> Iterator[Block]:

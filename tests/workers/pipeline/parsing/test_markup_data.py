@@ -133,6 +133,12 @@ def test_xml_that_ends_too_early_is_damaged(parse: Parse) -> None:
         parse(b"<a><p>A whole paragraph.</p><p>Half of o", media_types.XML)
 
 
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="utf-8"?>'])
+def test_xml_in_another_encoding_than_it_says_is_damaged(parse: Parse, declaration: str) -> None:
+    with pytest.raises(Damaged):
+        parse(f"{declaration}<a><b>Müller in Köln</b></a>".encode("latin-1"), media_types.XML)
+
+
 def test_xml_without_text_is_no_text(parse: Parse) -> None:
     with pytest.raises(NoText):
         parse(b"<a><b/><c> </c></a>", media_types.XML)
