@@ -22,16 +22,6 @@ DATABASE = "full_stack"
 WAITS = {"LEASE_SECONDS": "6", "SWEEP_INTERVAL_SECONDS": "2", "STALE_REVISION_GRACE_SECONDS": "1"}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A session on the embedded topology has no services for these processes to run on."""
-    if config.getoption("topology") == "full":
-        return
-    here = Path(__file__).parent
-    ours = [item for item in items if here in item.path.parents]
-    items[:] = [item for item in items if item not in ours]
-    config.hook.pytest_deselected(items=ours)
-
-
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """What an operator sets, with a database and a broker number that no other test uses."""

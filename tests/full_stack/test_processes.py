@@ -1,10 +1,13 @@
 """Files through real processes: what is killed is taken up by what is left."""
 
+import pytest
+
 from benchmarks.client import JSON, Client
 from tests.fixtures import documents
 from tests.full_stack.processes import Stack
 from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_until_ready
 
+pytestmark = pytest.mark.topology("full")
 PAGES = 200
 SENTENCES_A_PAGE = 15
 

@@ -20,16 +20,6 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONDONTWRITEBY
 WAITS = {"LEASE_SECONDS": "6", "SWEEP_INTERVAL_SECONDS": "2", "STALE_REVISION_GRACE_SECONDS": "1"}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`manage.py serve` is the embedded topology: in a session on the full stack there is nothing to start."""
-    if config.getoption("topology") == "embedded":
-        return
-    here = Path(__file__).parent
-    live = [item for item in items if here in item.path.parents]
-    items[:] = [item for item in items if item not in live]
-    config.hook.pytest_deselected(items=live)
-
-
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """The server's environment: nothing of this session's services, but its converted model."""

@@ -14,7 +14,7 @@ from tests.live.conftest import PAGES, SENTENCES_A_PAGE
 from tests.live.stored import StoredFolder
 from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_until_ready
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 
 STOP_SECONDS = 10.0
 # A killed server's revision is purged when its lease and the margin of one more write are over.

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.live_server import ROOT, LiveServer
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 
 
 def _session() -> str:

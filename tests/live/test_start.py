@@ -12,7 +12,7 @@ from benchmarks.client import Client
 from benchmarks.live_server import ROOT, SERVE, Facts, LiveServer, free_port
 from tests.live.stored import StoredFolder
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 
 QUICK_SECONDS = 10.0
 

@@ -25,6 +25,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     return (yield)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are marked for the other topology: they would have nothing to run on."""
+    here = config.getoption("topology")
+    elsewhere = [
+        item for item in items if (mark := item.get_closest_marker("topology")) and mark.args[0] != here
+    ]
+    items[:] = [item for item in items if item not in elsewhere]
+    config.hook.pytest_deselected(items=elsewhere)
+
+
 def pytest_unconfigure() -> None:
     _services.close()
 

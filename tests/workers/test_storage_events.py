@@ -3,20 +3,13 @@
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from apps.knowledge.uploads import request_upload
 from tests.conftest import Tenant, committing, put_bytes
 from workers import storage_events
 from workers.storage_events import consume_once
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _on_s3() -> None:
-    if settings.OBJECT_STORE != "s3":
-        pytest.skip("The folder store has no queue of events.")
+pytestmark = [pytest.mark.django_db, pytest.mark.topology("full")]  # only S3 has a queue of events
 
 
 def test_event_that_fails_keeps_no_other_waiting(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

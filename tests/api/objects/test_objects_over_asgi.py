@@ -21,7 +21,7 @@ from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from tests.api.asgi_server import exchange, serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.topology("embedded"), pytest.mark.django_db(transaction=True)]
 DATA = os.urandom(3_000_000)  # more than Django keeps in memory, several pieces long
 HEADERS = {"Content-Type": "application/pdf"}
 
