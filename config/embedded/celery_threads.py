@@ -29,9 +29,7 @@ def running_celery() -> Iterator[None]:
     app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
     workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
-    schedule: Any = beat.EmbeddedService(
-        app, thread=True, scheduler_cls="celery.beat:Scheduler", max_interval=1
-    )
+    schedule: Any = beat.EmbeddedService(app, thread=True, max_interval=1)
     for thread in (*threads, schedule):
         thread.daemon = True
         thread.start()

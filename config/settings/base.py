@@ -127,6 +127,7 @@ CELERY_TASK_ROUTES = {
     "workers.ingest.*": {"queue": "ingest"},
     "workers.maintenance.*": {"queue": "maintenance"},
 }
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: the one entry is due at every start
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "workers.maintenance.sweep",

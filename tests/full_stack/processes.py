@@ -33,7 +33,7 @@ def commands() -> dict[str, list[str]]:
         "web": [str(BIN / "uvicorn"), "config.asgi:application", "--port", str(_port()), "--lifespan", "off"],
         "ingest": [*celery, "worker", "-Q", "ingest", "-n", "ingest@%h", "-c", "2"],
         "maintenance": [*celery, "worker", "-Q", "maintenance", "-n", "maintenance@%h", "-c", "1"],
-        "beat": [*celery, "beat", "--scheduler", "celery.beat:Scheduler"],
+        "beat": [*celery, "beat"],
         "events": [sys.executable, "manage.py", "consume_storage_events"],
     }
 
