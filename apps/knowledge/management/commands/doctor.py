@@ -49,7 +49,7 @@ class Command(BaseCommand):
             report = self._report(options)
         except IndexLocked as error:
             raise CommandError(
-                "The server is running and has the search index open, which only one process can. "
+                "Another process, most likely the server, has the search index open, and only one can. "
                 "Stop the server first.",
                 returncode=COULD_NOT_LOOK,
             ) from error
