@@ -438,9 +438,8 @@ def test_index_that_is_away_is_not_called_well(tenant: Tenant, settings: Setting
     assert "index does not answer" in error
 
 
-def test_embedded_index_in_use_is_said_so(tenant: Tenant, topology: str) -> None:
-    if topology == "full":
-        pytest.skip("A Qdrant server serves any number of processes.")
+@pytest.mark.topology("embedded")  # a Qdrant server serves any number of processes
+def test_embedded_index_in_use_is_said_so(tenant: Tenant) -> None:
     retrieval.check_index()  # this process has it open, as a server would
     ended = subprocess.run(
         [sys.executable, "manage.py", "doctor", "--settings", "config.settings.test"],
