@@ -1,13 +1,11 @@
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
+from apps.base.admin import ReadOnlyAdmin
 from apps.events.models import Event
 
 
 @admin.register(Event)
-class EventAdmin(admin.ModelAdmin):
+class EventAdmin(ReadOnlyAdmin):
     """What happened: to be read, never changed."""
 
     list_display = ("created_at", "kind", "subject_id", "organization", "actor_id", "message")
@@ -16,12 +14,3 @@ class EventAdmin(admin.ModelAdmin):
     search_fields = ("=subject_id", "=knowledge_base_id", "=actor_id", "=organization__id")
     ordering = ("-id",)
     show_full_result_count = False  # the outbox grows large
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

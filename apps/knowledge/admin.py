@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from apps.base.admin import ReadOnlyAdmin
 from apps.base.errors import CommonplaceError
 from apps.events.models import Event
 from apps.knowledge.files import delete_file, reindex
@@ -177,18 +178,9 @@ class FileAdmin(ServiceDeletionMixin, admin.ModelAdmin):
 
 
 @admin.register(Tombstone)
-class TombstoneAdmin(admin.ModelAdmin):
+class TombstoneAdmin(ReadOnlyAdmin):
     """What still waits to be purged, and what kept it from being."""
 
     list_display = ("file_id", "revision", "organization_id", "purge_after", "attempts", "last_error")
     search_fields = ("=file_id", "=knowledge_base_id", "=organization_id")
     ordering = ("purge_after",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
