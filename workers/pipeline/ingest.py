@@ -139,7 +139,6 @@ class _Attempt:
         self.lease = lease
         self.file: File = lease.file
         self.page_count: int | None = None
-        self.pages_parsed = 0
         self.pages_done = 0
         self.chunk_count = 0
         self.ocr_confidences: list[float] = []
@@ -174,7 +173,6 @@ class _Attempt:
             for page in pages:
                 if page.number is not None:
                     self.page_count = page.total
-                    self.pages_parsed = page.number
                 if page.ocr_confidence is not None:
                     self.ocr_confidences.append(page.ocr_confidence)
                 yield page
