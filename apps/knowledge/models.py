@@ -36,6 +36,9 @@ class KnowledgeBase(TenantModel):
     )
     is_default = models.BooleanField(default=False, help_text="The library used where a call names none.")
     is_public = models.BooleanField(default=False)
+    ocr_languages = models.JSONField(
+        default=list, blank=True, help_text="Tesseract's names, like eng and deu. Empty: the server's."
+    )
     creator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -89,8 +92,18 @@ class File(TenantModel):
 
     # What arrived.
     upload_expires_at = models.DateTimeField(null=True, editable=False)
+    multipart_upload_id = models.CharField(
+        max_length=1024, blank=True, editable=False, help_text="The object store's, while parts arrive."
+    )
     size_bytes = models.BigIntegerField(null=True, editable=False)
     etag = models.CharField(max_length=100, blank=True, editable=False)
+    content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    recipe = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="Names all that decides, beside the bytes, what the live revision's chunks are.",
+    )
 
     # Where it is.
     status = models.CharField(
@@ -145,6 +158,11 @@ class File(TenantModel):
             ),
             models.Index(  # sweep: claimed, and the worker vanished
                 fields=["lease_expires_at"], condition=Q(status=FileStatus.PROCESSING), name="file_leased"
+            ),
+            models.Index(  # ingestion: were these bytes read before, in the same way?
+                fields=["organization", "content_sha256", "recipe"],
+                condition=Q(status=FileStatus.READY),
+                name="file_same_content",
             ),
         ]
 
