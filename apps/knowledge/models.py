@@ -95,6 +95,9 @@ class File(TenantModel):
     multipart_upload_id = models.CharField(
         max_length=1024, blank=True, editable=False, help_text="The object store's, while parts arrive."
     )
+    part_bytes = models.BigIntegerField(
+        null=True, editable=False, help_text="Of every part but the last, for an upload in parts."
+    )
     size_bytes = models.BigIntegerField(null=True, editable=False)
     etag = models.CharField(max_length=100, blank=True, editable=False)
     content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
@@ -153,6 +156,9 @@ class File(TenantModel):
                 condition=Q(status=FileStatus.WAITING_UPLOAD),
                 name="file_waiting_upload",
             ),
+            models.Index(  # sweep: parts in the store that no upload is waiting for
+                fields=["status"], condition=~Q(multipart_upload_id=""), name="file_with_parts"
+            ),
             models.Index(  # sweep: enqueued, and the task got lost
                 fields=["dispatched_at"], condition=Q(status=FileStatus.ENQUEUED), name="file_enqueued"
             ),
@@ -196,6 +202,9 @@ class Tombstone(models.Model):
     knowledge_base_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     file_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     revision = models.PositiveIntegerField(null=True)
+    multipart_upload_id = models.CharField(
+        max_length=1024, blank=True, help_text="Of the whole file: parts that are to go too."
+    )
     purge_after = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
     last_error = models.TextField(blank=True)
