@@ -8,12 +8,14 @@ class CommonplaceError(Exception):
     """Base of every error that has a meaning outside the function that raised it.
 
     ``code`` is stable and for machines, ``message`` is a sentence for people, ``fields`` maps a field's
-    name to what is wrong with it. ``retryable`` says that the same call may succeed later.
+    name to what is wrong with it. ``retryable`` says that the same call may succeed later, and
+    ``retry_after_seconds``, where it is known, when.
     """
 
     code: ClassVar[str] = "server_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    retry_after_seconds: ClassVar[int | None] = None
     default_message: ClassVar[str] = "Something went wrong on our side."
 
     def __init__(self, message: str = "", *, fields: Mapping[str, list[str]] | None = None) -> None:

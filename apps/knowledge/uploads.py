@@ -16,6 +16,7 @@ from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.base.identifiers import new_file_id
 from apps.events.services import record
 from apps.knowledge import dispatch, media_types
+from apps.knowledge.intake import ensure_room
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.object_keys import object_key, parse_object_key
@@ -50,10 +51,11 @@ def request_upload(
 ) -> tuple[File, str]:
     """Make the row of a file that is to come, and the URL to PUT its bytes to.
 
-    Raises ValidationFailed for a name with a path in it or a type that can't be ingested, and NotFound when
-    the knowledge base was deleted meanwhile.
+    Raises ValidationFailed for a name with a path in it or a type that can't be ingested, QueueFull when too
+    many files wait already, and NotFound when the knowledge base was deleted meanwhile.
     """
     check_name_and_type(file_name, content_type)
+    ensure_room(knowledge_base.organization_id)
     file_id = new_file_id()
     url = (
         object_store().presign_put(  # before the transaction: a store may ask the network for its credentials

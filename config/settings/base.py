@@ -100,6 +100,7 @@ MAX_PAGES = env.int("MAX_PAGES", default=5000)
 MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=60_000_000)
 MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", default=50_000_000)
 OCR_LANGUAGES = tuple(env.list("OCR_LANGUAGES", default=["eng"]))
+MAX_WAITING_FILES = env.int("MAX_WAITING_FILES", default=100_000)  # of one organization; 0: no limit
 INGEST_THREADS = env.int("INGEST_THREADS", default=2)
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 MAX_INGEST_ATTEMPTS = env.int("MAX_INGEST_ATTEMPTS", default=3)

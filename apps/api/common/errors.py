@@ -74,7 +74,9 @@ def problem_with_status(status: int) -> Problem:
 
 def _of_ours(error: CommonplaceError) -> Problem:
     fields = error.fields if error.http_status == HTTPStatus.BAD_REQUEST else {}
-    return Problem(error.http_status, error.code, error.message, fields)
+    wait = error.retry_after_seconds
+    headers = {} if wait is None else {"Retry-After": str(wait)}
+    return Problem(error.http_status, error.code, error.message, fields, headers)
 
 
 def _headers(error: APIException) -> dict[str, str]:

@@ -71,6 +71,12 @@ _PROBLEMS = {
         "The body is not JSON.",
         Problem(415, "unsupported_media_type", 'Unsupported media type "text/csv" in request.'),
     ),
+    429: (
+        "Too much at once; `Retry-After` says when to try again.",
+        Problem(
+            429, "queue_full", "100000 files of this organization wait to be processed, which is the limit."
+        ),
+    ),
     500: (
         "Something went wrong on our side.",
         Problem(500, "server_error", "Something went wrong on our side."),

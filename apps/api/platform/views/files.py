@@ -58,7 +58,7 @@ class UploadUrlView(KnowledgeBaseView):
             "Content-Type (415), more bytes than allowed (413) and a second PUT (409)."
         ),
         request=s.UploadUrlInputSerializer,
-        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 503, body=True)},
+        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 429, 503, body=True)},
     )
     def post(self, request: Request, **_: str) -> Response:
         file, url = request_upload(
