@@ -1,6 +1,6 @@
 """What an embedder, a sparse encoder and a vector index promise. Every engine passes the same tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,6 +113,22 @@ class VectorIndex(Protocol):
         self, address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[EncodedChunk]
     ) -> None:
         """Add the chunks, or replace those with the same file, revision and ordinal."""
+
+    def copy_revision(
+        self,
+        source: RevisionAddress,
+        target: RevisionAddress,
+        attributes: FileAttributes,
+        *,
+        after_batch: Callable[[int], object] | None = None,
+    ) -> int:
+        """Write the source's chunks and vectors under the target's address; return how many there were.
+
+        The target may be of another organization. Nothing of the source but chunks and vectors goes over: ids
+        are the target's, tags and metadata are ``attributes``. Memory is bounded: points pass through in
+        batches, and ``after_batch`` is told how many are written so far; what it raises ends the copy there.
+        Points deleted meanwhile are missing, so compare the number with what the source should have.
+        """
 
     def delete_revision(self, address: RevisionAddress) -> None: ...
 

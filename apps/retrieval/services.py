@@ -1,6 +1,6 @@
 """Put chunks into the index, find passages in it, and take them out again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from apps.retrieval.contracts import EncodedChunk, EncodedQuery, RevisionCount
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, fuse
@@ -32,6 +32,23 @@ def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: S
         for row, (chunk, text) in enumerate(zip(chunks, texts, strict=True))
     ]
     get_index().upsert(address, attributes, encoded)
+
+
+def copy_revision(
+    source: RevisionAddress,
+    target: RevisionAddress,
+    attributes: FileAttributes,
+    *,
+    after_batch: Callable[[int], object] | None = None,
+) -> int:
+    """Write one revision's chunks and vectors under another address, without embedding them again.
+
+    Returns how many there were, which the caller compares with what the source should have: it may be
+    deleted meanwhile. The target may be another organization's; its points carry ``attributes`` and nothing
+    of the source but chunks and vectors. ``after_batch`` is told how many are written so far; what it raises
+    ends the copy there. Safe to repeat. Raises IndexUnavailable.
+    """
+    return get_index().copy_revision(source, target, attributes, after_batch=after_batch)
 
 
 def prepare_query(query: str) -> None:

@@ -249,3 +249,122 @@ def test_dense_vectors_are_compared_by_direction(index: VectorIndex) -> None:
     found = {candidate.cosine for candidate in index.candidates(scope(), query, per_leg=2)}
     assert max(found) == pytest.approx(1.0, abs=1e-6)
     assert min(found) == pytest.approx(float(direction(5) @ direction(6)), abs=1e-5)
+
+
+# --- copying a revision -----------------------------------------------------------------------------
+
+
+def test_copy_is_the_same_chunks_with_the_same_scores(index: VectorIndex) -> None:
+    """Also for a chunk of nothing but stop words, and for one of another page and confidence."""
+    chunks = [
+        encoded(f"{word} of pears", ordinal=n, page_start=n, page_end=n + 1, heading_path=("Part", word))
+        for n, word in enumerate(["apple", "plum", "fig"])
+    ]
+    chunks += [encoded("the of and", ordinal=7, ocr_confidence=0.5, char_start=3, char_end=13)]
+    index.upsert(address(), FileAttributes(), chunks)
+    target = address("org-b", "kb-b", "file-b", 4)
+    assert index.copy_revision(address(), target, FileAttributes()) == len(chunks)
+    query = question("apple pears", seed=3)
+
+    def found(organization: str, base: str) -> list[tuple[Chunk, float, float]]:
+        seen = scope(organization, base)
+        candidates = index.candidates(seen, query, per_leg=10)
+        stored = index.fetch(seen, [candidate.point_id for candidate in candidates])
+        return sorted(
+            (
+                (stored[candidate.point_id].chunk, candidate.cosine, candidate.bm25)
+                for candidate in candidates
+            ),
+            key=lambda result: result[0].ordinal,
+        )
+
+    ours, theirs = found("org-a", "kb-a"), found("org-b", "kb-b")
+    assert [chunk for chunk, _, _ in theirs] == [put_in.chunk for put_in in chunks]
+    assert [chunk for chunk, _, _ in ours] == [chunk for chunk, _, _ in theirs]
+    assert [cosine for _, cosine, _ in theirs] == pytest.approx([cosine for _, cosine, _ in ours])
+    assert [bm25 for _, _, bm25 in theirs] == pytest.approx([bm25 for _, _, bm25 in ours])
+    assert max(bm25 for _, _, bm25 in theirs) > 0
+
+
+def test_copy_has_nothing_of_its_source_but_text_and_vectors(index: VectorIndex) -> None:
+    put(index, address(), "one", "two", attributes=FileAttributes(("red",), {"secret": "ours"}))
+    target = address("org-b", "kb-b", "file-b", 2)
+    index.copy_revision(address(), target, FileAttributes(("blue",), {"year": 2026}))
+    theirs = scope("org-b", "kb-b", "kb-a")
+    candidates = index.candidates(theirs, question("one"), per_leg=10)
+    stored = index.fetch(theirs, [candidate.point_id for candidate in candidates])
+    assert [found.address for found in stored.values()] == [target] * 2
+    new = scope("org-b", "kb-b", tags=("blue",), metadata={"year": 2026})
+    assert texts_found(index, new) == {"one", "two"}
+    for field in ({"tags": ("red",)}, {"metadata": {"secret": "ours"}}, {"file_ids": ("file-a",)}):
+        assert texts_found(index, scope("org-b", "kb-b", **field)) == set()
+    assert index.revisions("org-b") == [RevisionCount("org-b", "file-b", 2, 2)]
+    assert index.revisions("org-a") == [RevisionCount("org-a", "file-a", 1, 2)]
+
+
+def test_source_and_copy_live_and_die_apart(index: VectorIndex) -> None:
+    put(index, address(), "one", "two", attributes=FileAttributes(("red",)))
+    for file in ("file-b", "file-c"):
+        index.copy_revision(address(), address(file=file), FileAttributes(("red",)))
+    index.set_attributes("org-a", "file-b", FileAttributes(("blue",)))
+    assert index.count("org-a", file_id="file-b") == 2
+    assert texts_found(index, scope(tags=("blue",), file_ids=("file-a", "file-c"))) == set()
+    index.delete_file("org-a", "file-a")
+    assert texts_found(index, scope(file_ids=("file-b",), tags=("blue",))) == {"one", "two"}
+    index.delete_file("org-a", "file-b")
+    assert texts_found(index, scope(tags=("red",))) == {"one", "two"}
+
+
+@pytest.mark.parametrize("size", [UPSERT_BATCH - 1, UPSERT_BATCH, 2 * UPSERT_BATCH, 2 * UPSERT_BATCH + 1])
+def test_copy_goes_in_batches_and_may_be_repeated(index: VectorIndex, size: int) -> None:
+    texts = [f"text {n}" for n in range(size)]
+    put(index, address(), *texts)
+    put(index, address(revision=2), "of another revision")
+    target = address(file="file-b")
+    seen: list[int] = []
+    for _ in range(2):
+        assert index.copy_revision(address(), target, FileAttributes(), after_batch=seen.append) == size
+    assert seen == 2 * [min(done, size) for done in range(UPSERT_BATCH, size + UPSERT_BATCH, UPSERT_BATCH)]
+    assert index.count("org-a", file_id="file-b", revision=1) == size
+    assert texts_found(index, scope(file_ids=("file-b",))) == set(texts)
+
+
+def test_copy_that_was_ended_midway_is_whole_when_it_is_repeated(index: VectorIndex) -> None:
+    put(index, address(), *[f"text {n}" for n in range(UPSERT_BATCH + 5)])
+    target = address(file="file-b")
+
+    def end(_: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        index.copy_revision(address(), target, FileAttributes(), after_batch=end)
+    assert index.count("org-a", file_id="file-b") == UPSERT_BATCH
+    assert index.copy_revision(address(), target, FileAttributes()) == UPSERT_BATCH + 5
+    assert index.count("org-a", file_id="file-b") == UPSERT_BATCH + 5
+
+
+def test_source_is_read_within_its_own_organization(index: VectorIndex) -> None:
+    """The ids of a file and a knowledge base don't lead to it from another organization."""
+    put(index, address(), "secret")
+    target = address("org-b", "kb-b", "file-b")
+    for source in (
+        address("org-b", "kb-a", "file-a"),
+        address("org-a", "kb-b", "file-a"),
+        address("org-a", "", "file-a"),
+        address("org-a", "kb-a", ""),
+        address("org-a", "kb-a", "file-a", 2),
+    ):
+        assert index.copy_revision(source, target, FileAttributes()) == 0
+    assert index.count("org-b") == 0
+
+
+def test_copy_needs_to_know_whose_its_ends_are(index: VectorIndex) -> None:
+    put(index, address(), "kept")
+    with pytest.raises(OrganizationRequired):
+        index.copy_revision(address(""), address(file="file-b"), FileAttributes())
+    with pytest.raises(OrganizationRequired):
+        index.copy_revision(address(), address(""), FileAttributes())
+    for target in (address("org-b", "", "file-b"), address("org-b", "kb-b", "")):
+        with pytest.raises(ValueError, match="belongs"):
+            index.copy_revision(address(), target, FileAttributes())
+    assert list(index.all_revisions()) == [RevisionCount("org-a", "file-a", 1, 1)]

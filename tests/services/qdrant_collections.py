@@ -118,10 +118,14 @@ class Collections:
             limit=body.get("limit", 10),
             filter=_filter(body.get("filter")),
             with_payload=body.get("with_payload", True),
+            with_vector=body.get("with_vector", False),
         )
         records, next_offset = self._shard(name).scroll(request)
         return {
-            "points": [{"id": str(record.id), "payload": record.payload} for record in records],
+            "points": [
+                {"id": str(record.id), "payload": record.payload, "vector": _vectors_out(record.vector)}
+                for record in records
+            ],
             "next_page_offset": None if next_offset is None else str(next_offset),
         }
 
@@ -183,6 +187,17 @@ def _given(body: Document, key: str) -> Document:
 
 def _vector(value: Any) -> Any:
     return edge.SparseVector(value["indices"], value["values"]) if isinstance(value, dict) else value
+
+
+def _vectors_out(vectors: Document | None) -> Document | None:
+    if vectors is None:
+        return None
+    return {
+        field: {"indices": list(vector.indices), "values": list(vector.values)}
+        if isinstance(vector, edge.SparseVector)
+        else vector
+        for field, vector in vectors.items()
+    }
 
 
 def _query(body: Document) -> Any:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import qdrant_edge as edge
 
 from apps.retrieval import payload
@@ -86,6 +87,15 @@ class EdgeIndex(HybridIndex):
         records, _ = self._store.read(lambda shard: shard.scroll(request))
         return {str(record.id): record.payload or {} for record in records}
 
+    def _scroll(
+        self, where: PointFilter, limit: int, offset: str | None
+    ) -> tuple[list[EnginePoint], str | None]:
+        request = edge.ScrollRequest(
+            offset=offset, limit=limit, filter=_filter(where), with_payload=True, with_vector=True
+        )
+        records, following = self._store.read(lambda shard: shard.scroll(request))
+        return [_point(record) for record in records], None if following is None else str(following)
+
     def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
         request = edge.FacetRequest(key, limit=limit, exact=True, filter=_filter(where) if where else None)
         answer = self._store.read(lambda shard: shard.facet(request))
@@ -128,6 +138,17 @@ def _query(query: LegQuery) -> edge.QueryRequest:
 
 def _sparse(vector: SparseVector) -> edge.SparseVector:
     return edge.SparseVector(list(vector.indices), list(vector.values))
+
+
+def _point(record: edge.Record) -> EnginePoint:
+    vectors = cast(dict[str, Any], record.vector)
+    sparse = cast(edge.SparseVector, vectors[payload.SPARSE])
+    return EnginePoint(
+        str(record.id),
+        np.array(vectors[payload.DENSE], dtype=np.float32),
+        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+        record.payload or {},
+    )
 
 
 def _filter(where: PointFilter) -> edge.Filter:

@@ -4,7 +4,7 @@ An engine adds a few primitives, each a handful of lines over its own API.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,12 @@ class HybridIndex(ABC):
         """Return payloads by point id."""
 
     @abstractmethod
+    def _scroll(
+        self, where: PointFilter, limit: int, offset: str | None
+    ) -> tuple[list[EnginePoint], str | None]:
+        """Return up to ``limit`` whole points in the order of their ids, and the next page's offset or None."""
+
+    @abstractmethod
     def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
         """Return up to ``limit`` values of a keyword field with their exact counts; None counts all points."""
 
@@ -82,9 +88,7 @@ class HybridIndex(ABC):
     def upsert(
         self, address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[EncodedChunk]
     ) -> None:
-        filters.revision_filter(address)  # raises when the address names no organization
-        if not (address.knowledge_base_id and address.file_id):
-            raise ValueError("A point belongs to a knowledge base and a file.")
+        _check_target(address)
         points = [
             EnginePoint(
                 payload.point_id(address.file_id, address.revision, encoded.chunk.ordinal),
@@ -96,6 +100,30 @@ class HybridIndex(ABC):
         ]
         for start in range(0, len(points), UPSERT_BATCH):
             self._upsert(points[start : start + UPSERT_BATCH])
+
+    def copy_revision(
+        self,
+        source: RevisionAddress,
+        target: RevisionAddress,
+        attributes: FileAttributes,
+        *,
+        after_batch: Callable[[int], object] | None = None,
+    ) -> int:
+        _check_target(target)
+        copied = 0
+        for points in self._batches(filters.revision_filter(source)):
+            # Through the chunk and back: a payload is made for its address, never edited from another's.
+            chunks = [
+                EncodedChunk(
+                    payload.stored_chunk(point.point_id, point.payload).chunk, point.dense, point.sparse
+                )
+                for point in points
+            ]
+            self.upsert(target, attributes, chunks)
+            copied += len(chunks)
+            if after_batch is not None:
+                after_batch(copied)
+        return copied
 
     def delete_revision(self, address: RevisionAddress) -> None:
         self._delete_where(filters.revision_filter(address))
@@ -175,9 +203,26 @@ class HybridIndex(ABC):
         for organization_id, _ in self._all_facets(payload.ORGANIZATION, None):
             yield from self.revisions(organization_id)
 
+    def _batches(self, where: PointFilter) -> Iterator[list[EnginePoint]]:
+        if where.matches_nothing:
+            return
+        points, offset = self._scroll(where, UPSERT_BATCH, None)
+        while points:
+            yield points
+            if offset is None:
+                return
+            points, offset = self._scroll(where, UPSERT_BATCH, offset)
+
     def _all_facets(self, key: str, where: PointFilter | None) -> list[tuple[str, int]]:
         """Ask again with more room while the answer fills the room it had: nothing is cut off unseen."""
         limit = FIRST_FACET_LIMIT
         while len(hits := self._facet(key, where, limit)) >= limit:
             limit *= 10
         return sorted((value, points) for value, points in hits if points)
+
+
+def _check_target(address: RevisionAddress) -> None:
+    """Raises OrganizationRequired, or ValueError: what is written must belong to somebody."""
+    filters.revision_filter(address)
+    if not (address.knowledge_base_id and address.file_id):
+        raise ValueError("A point belongs to a knowledge base and a file.")

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -81,6 +82,20 @@ class ServerIndex(HybridIndex):
         with self._connection() as client:
             records, _ = client.scroll(self._collection, _filter(where), limit=limit, with_payload=True)
         return {str(record.id): record.payload or {} for record in records}
+
+    def _scroll(
+        self, where: PointFilter, limit: int, offset: str | None
+    ) -> tuple[list[EnginePoint], str | None]:
+        with self._connection() as client:
+            records, following = client.scroll(
+                self._collection,
+                _filter(where),
+                limit=limit,
+                offset=offset,
+                with_payload=True,
+                with_vectors=True,
+            )
+        return [_point(record) for record in records], None if following is None else str(following)
 
     def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
         with self._connection() as client:
@@ -166,6 +181,17 @@ def _query(query: LegQuery) -> models.QueryRequest:
 
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _point(record: models.Record) -> EnginePoint:
+    vectors = cast(dict[str, Any], record.vector)
+    sparse = cast(models.SparseVector, vectors[payload.SPARSE])
+    return EnginePoint(
+        str(record.id),
+        np.array(vectors[payload.DENSE], dtype=np.float32),
+        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+        record.payload or {},
+    )
 
 
 def _filter(where: PointFilter) -> models.Filter:
