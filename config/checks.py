@@ -34,6 +34,33 @@ def object_store_is_complete(**_: object) -> list[CheckMessage]:
     return []
 
 
+@register("commonplace")
+def time_limits_are_in_order(**_: object) -> list[CheckMessage]:
+    """A parse ends before its worker is killed, and its worker before the broker sends the message again."""
+    task_limit = settings.CELERY_TASK_TIME_LIMIT
+    visibility = settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"]
+    faults: list[CheckMessage] = []
+    if task_limit <= settings.PARSE_TIMEOUT_SECONDS:
+        faults.append(
+            Error(
+                f"TASK_TIME_LIMIT_SECONDS ({task_limit}) is not more than PARSE_TIMEOUT_SECONDS "
+                f"({settings.PARSE_TIMEOUT_SECONDS:g}): workers would be killed over files that may take so long.",
+                hint="Raise TASK_TIME_LIMIT_SECONDS: embedding takes time beside parsing.",
+                id="commonplace.E101",
+            )
+        )
+    if visibility <= task_limit:
+        faults.append(
+            Error(
+                f"The broker's visibility_timeout ({visibility} s) is not more than the task time limit "
+                f"({task_limit} s): a message would go to a second worker while the first still has it.",
+                hint="Raise visibility_timeout in CELERY_BROKER_TRANSPORT_OPTIONS.",
+                id="commonplace.E102",
+            )
+        )
+    return faults
+
+
 def refuse_to_start_incomplete() -> None:
     """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix."""
     faults = [fault for fault in run_checks(tags=["commonplace"]) if fault.is_serious()]

@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from django.conf import LazySettings
+from django.core.checks import run_checks
 
 from benchmarks.live_server import ROOT
 
@@ -32,6 +34,17 @@ def _start(**environment: str) -> "subprocess.CompletedProcess[str]":
 
 def test_web_process_starts_when_everything_is_named() -> None:
     assert _start(**COMPLETE).returncode == 0
+
+
+def test_worker_that_would_be_killed_during_a_lawful_parse_does_not_start() -> None:
+    ended = _start(**COMPLETE, TASK_TIME_LIMIT_SECONDS="900")
+    assert ended.returncode != 0
+    assert "TASK_TIME_LIMIT_SECONDS (900) is not more than PARSE_TIMEOUT_SECONDS" in ended.stderr
+
+
+def test_broker_must_not_send_a_message_again_while_it_is_worked_on(settings: LazySettings) -> None:
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": settings.CELERY_TASK_TIME_LIMIT}
+    assert [fault.id for fault in run_checks(tags=["commonplace"])] == ["commonplace.E102"]
 
 
 @pytest.mark.parametrize("missing", [*COMPLETE, "S3_BUCKET"])

@@ -5,6 +5,7 @@ lost its lease writes where nobody looks; and every change it makes here is guar
 the row either.
 """
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
 from apps.knowledge import dispatch
+from apps.knowledge.contents import ContentKey
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.statuses import FileStatus
@@ -25,8 +27,8 @@ from apps.retrieval.passages import RevisionAddress
 
 # How long after a lease ran out its holder may still be inside one index write.
 WRITE_MARGIN = timedelta(seconds=30)
-MAX_TRANSIENT_FAILURES = 12
 MAX_BACKOFF = timedelta(minutes=10)
+MAX_TRANSIENT_FAILURES = 150  # at that pause, most of a day: longer than any outage that somebody looks after
 
 
 class LeaseLost(Exception):
@@ -96,10 +98,17 @@ def renew(lease: Lease, *, pages_done: int, page_count: int | None) -> datetime:
     return ends
 
 
-def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload: dict[str, object]) -> None:
+def complete(
+    lease: Lease,
+    *,
+    chunk_count: int,
+    page_count: int | None,
+    payload: dict[str, object],
+    content: ContentKey | None = None,
+) -> None:
     """READY: the revision just written becomes the live one, the one before it is left to the sweep.
 
-    Raises LeaseLost.
+    ``content`` lets other files reuse the revision; without, none will. Raises LeaseLost.
     """
     now = timezone.now()
     with _held(lease) as file:
@@ -113,6 +122,8 @@ def complete(lease: Lease, *, chunk_count: int, page_count: int | None, payload:
             chunk_count=chunk_count,
             page_count=page_count,
             pages_done=page_count or 0,
+            content_sha256=content.sha256 if content else "",
+            recipe=content.recipe if content else "",
             **_no_lease(),
         )
         Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
@@ -148,7 +159,7 @@ def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None)
     if error and failures > MAX_TRANSIENT_FAILURES:
         fail(lease, error)
         return
-    pause = min(MAX_BACKOFF, timedelta(seconds=2**failures)) if error else timedelta()
+    pause = _pause_after_faults(failures) if error else timedelta()
     with _held(lease) as file:
         transition(
             file,
@@ -164,20 +175,21 @@ def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None)
 
 def reclaim(file: File, *, reason: str) -> bool:
     """Take back a file whose worker vanished, and queue it again. The attempt stays counted."""
+    pause = _pause_after_losses(file.unfinished_attempts)
     with transaction.atomic():
         moved = transition(
             file,
             FileStatus.ENQUEUED,
             message=reason,
             revision=file.last_revision,
-            available_at=timezone.now(),
+            available_at=timezone.now() + pause,
             lease_owner="",
             lease_expires_at=None,
         )
         if moved:
             # The worker may only be slow, and inside one index write: what it still writes must be found.
             _purge_at(file.pk, file.last_revision, timezone.now() + WRITE_MARGIN)
-            dispatch.send(file)
+            dispatch.send(file, delay=pause)
     return moved
 
 
@@ -205,6 +217,21 @@ def _held(lease: Lease) -> Iterator[File]:
 
 def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def _pause_after_faults(failures: int) -> timedelta:
+    """Doubling from two seconds, and drawn a little shorter, so that what failed together comes back apart."""
+    longest = min(MAX_BACKOFF, timedelta(seconds=2 ** min(failures, 20)))
+    return longest * random.uniform(0.75, 1)  # noqa: S311
+
+
+def _pause_after_losses(losses: int) -> timedelta:
+    """None at first. Then some part of one lease, of two, of four: files that went down with one worker, of
+    which at most one was its undoing, come back apart, and the innocent ones end well without it."""
+    if losses <= 1:
+        return timedelta()
+    longest = min(MAX_BACKOFF, timedelta(seconds=settings.LEASE_SECONDS * 2 ** min(losses - 2, 20)))
+    return longest * random.random()  # noqa: S311
 
 
 def _no_lease() -> dict[str, Any]:

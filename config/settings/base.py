@@ -99,13 +99,15 @@ PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", default=2048 * MEGABYTE)
 MAX_PAGES = env.int("MAX_PAGES", default=5000)
 MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=60_000_000)
 MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", default=50_000_000)
+MAX_EXPANDED_BYTES = env.int("MAX_EXPANDED_BYTES", default=256 * MEGABYTE)
 OCR_LANGUAGES = tuple(env.list("OCR_LANGUAGES", default=["eng"]))
 MAX_WAITING_FILES = env.int("MAX_WAITING_FILES", default=100_000)  # of one organization; 0: no limit
 INGEST_THREADS = env.int("INGEST_THREADS", default=2)
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
-MAX_INGEST_ATTEMPTS = env.int("MAX_INGEST_ATTEMPTS", default=3)
+MAX_INGEST_ATTEMPTS = env.int("MAX_INGEST_ATTEMPTS", default=5)
+MIN_FREE_DISK_BYTES = env.int("MIN_FREE_DISK_BYTES", default=256 * MEGABYTE)
 SWEEP_INTERVAL_SECONDS = env.int("SWEEP_INTERVAL_SECONDS", default=15)
-REDISPATCH_AFTER_SECONDS = env.int("REDISPATCH_AFTER_SECONDS", default=120)
+REDISPATCH_AFTER_SECONDS = env.int("REDISPATCH_AFTER_SECONDS", default=60)
 # A revision that was replaced stays this long, so that a search begun before the flip still finds it whole.
 STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=30)
 
@@ -114,9 +116,15 @@ STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=3
 VALKEY_SOCKET = valkey_socket(DATA_DIR)
 BROKER_URL = env.str("BROKER_URL", default="")
 CELERY_BROKER_URL = BROKER_URL or f"redis+socket://{VALKEY_SOCKET}"
+# A worker process that takes longer over one message is killed: it is stuck where nothing else can reach it.
+TASK_TIME_LIMIT_SECONDS = env.int("TASK_TIME_LIMIT_SECONDS", default=3600)
+# A worker process that has grown beyond this is replaced by a new one when its file is done.
+WORKER_MAX_MEMORY_BYTES = env.int("WORKER_MAX_MEMORY_BYTES", default=2048 * MEGABYTE)
+CELERY_TASK_TIME_LIMIT = TASK_TIME_LIMIT_SECONDS
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = WORKER_MAX_MEMORY_BYTES // 1024  # Celery counts kilobytes
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any parse may take, or the broker would hand a file that is being worked on to a second worker.
-    "visibility_timeout": int(PARSE_TIMEOUT_SECONDS * 2 + 3600),
+    # Longer than any message is worked on, or the broker would hand it to a second worker meanwhile.
+    "visibility_timeout": TASK_TIME_LIMIT_SECONDS + 600,
     "socket_timeout": 10,
     "socket_connect_timeout": 5,
     # A request must not wait for a broker that is away: the row is written, and the sweep sends it again.

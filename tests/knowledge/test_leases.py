@@ -21,6 +21,10 @@ def _expire(file: File) -> None:
     File.objects.filter(pk=file.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
 
+def _make_due(file: File) -> None:
+    File.objects.filter(pk=file.pk).update(available_at=timezone.now())
+
+
 def test_claimed_file_cannot_be_claimed_again(tenant: Tenant, claimed: Claim) -> None:
     with tenant.scope():
         lease = claimed()
@@ -71,16 +75,36 @@ def test_file_that_kills_its_workers_is_quarantined(
     tenant: Tenant, claimed: Claim, enqueued_file: File
 ) -> None:
     with tenant.scope():
-        for _ in range(3):
+        for _ in range(5):
             lease = claimed()
             _expire(lease.file)
             sweep()
+            _make_due(lease.file)
         assert leases.claim(enqueued_file.pk, owner="tests") is None
         file = File.objects.get(pk=enqueued_file.pk)
         assert (file.status, file.error_code) == (FileStatus.ERROR, "quarantined")
-        assert "3 times" in file.status_message
+        assert "5 times" in file.status_message
         assert reindex(file)
         assert claimed().file.unfinished_attempts == 1
+
+
+def test_files_that_lost_their_worker_together_come_back_apart(
+    tenant: Tenant, upload: Callable[..., File]
+) -> None:
+    """At once the first time, which is nearly always a restart; then at times drawn by lot, so that one that
+    kills its worker meets others each time."""
+    files = [upload(f"{number}.txt", b"words", "text/plain") for number in range(6)]
+    with tenant.scope():
+        for due_at_once in (len(files), 0, 0):
+            for file in files:
+                assert leases.claim(file.pk, owner="one worker")
+            File.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+            sweep()
+            now = timezone.now()
+            assert File.objects.filter(available_at__lte=now).count() == due_at_once
+            pauses = {file.available_at - now for file in File.objects.all()}
+            assert len({round(pause.total_seconds(), 2) for pause in pauses}) > 1 or due_at_once
+            File.objects.update(available_at=now)
 
 
 def test_orderly_release_is_not_held_against_the_file(tenant: Tenant, claimed: Claim) -> None:
@@ -103,6 +127,17 @@ def test_passing_fault_is_retried_later_each_time(
             File.objects.filter(pk=file.pk).update(available_at=timezone.now())
     assert pauses == sorted(pauses)
     assert pauses[-1] > 4 * pauses[0] > 0
+
+
+def test_outage_of_an_hour_ends_in_no_error(tenant: Tenant, claimed: Claim, enqueued_file: File) -> None:
+    with tenant.scope():
+        waited = timedelta()
+        while waited < timedelta(hours=2):
+            leases.release(claimed(), reason="index away", error=TemporarilyUnavailable())
+            file = File.objects.get(pk=enqueued_file.pk)
+            assert file.status == FileStatus.ENQUEUED
+            waited += file.available_at - timezone.now()
+            _make_due(file)
 
 
 def test_fault_that_never_passes_becomes_an_error(
