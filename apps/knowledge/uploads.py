@@ -23,6 +23,7 @@ from apps.knowledge.object_keys import object_key, parse_object_key
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectStat
+from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -151,13 +152,14 @@ def give_up_waiting(file: File) -> bool:
 
 
 def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
-    if stat.size_bytes > settings.MAX_FILE_BYTES:
+    max_bytes = allowances_of(file.organization_id).max_file_bytes
+    if stat.size_bytes > max_bytes:
         refused = (
             file.status == FileStatus.ERROR
             or transition(  # or given up before, and so an error already
                 file,
                 FileStatus.ERROR,
-                message=f"The upload has {stat.size_bytes} bytes; the limit is {settings.MAX_FILE_BYTES}.",
+                message=f"The upload has {stat.size_bytes} bytes; the limit is {max_bytes}.",
                 error_code="too_large",
                 size_bytes=stat.size_bytes,
             )

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from django import forms
@@ -9,13 +10,19 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.orgs.allowances import Allowances
 from apps.orgs.models import ApiKey, Membership, Organization, Plan
 from apps.orgs.services import create_organization, delete_organization
 
 
 @admin.register(Plan)
 class PlanAdmin(admin.ModelAdmin):
-    list_display = ("name", "requests_per_minute", "requests_per_hour", "requests_per_day")
+    list_display = ("name", "requests_per_minute", "requests_per_day", "max_file_bytes", "max_pages")
+    fieldsets = (
+        (None, {"fields": ("name",)}),
+        ("Requests", {"fields": ("requests_per_minute", "requests_per_hour", "requests_per_day")}),
+        ("One file", {"fields": tuple(field.name for field in fields(Allowances))}),
+    )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()  # the key: changing it would make another plan

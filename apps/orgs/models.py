@@ -1,6 +1,7 @@
 """Organizations, who belongs to them, and the keys that speak for them."""
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -8,6 +9,8 @@ from django.utils import timezone
 from apps.base import identifiers
 from apps.orgs.roles import Ability, Role
 from apps.orgs.tenancy import TenantManager, TenantModel
+
+_AS_SET = "Of one file. Empty: as the server is set; the stricter of the two holds."
 
 
 class Plan(models.Model):
@@ -17,6 +20,18 @@ class Plan(models.Model):
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     requests_per_hour = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     requests_per_day = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    # Bounds on one file, named as the settings they narrow: apps/orgs/allowances.py.
+    max_file_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
+    max_pages = models.PositiveIntegerField(null=True, blank=True, help_text=_AS_SET)
+    max_image_pixels = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
+    max_text_chars = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
+    max_expanded_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
+    parse_timeout_seconds = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text=_AS_SET
+    )
+    parse_memory_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(256 * 1024**2)], help_text=_AS_SET
+    )
 
     def __str__(self) -> str:
         return self.name

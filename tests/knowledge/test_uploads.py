@@ -17,6 +17,7 @@ from apps.knowledge.storage import object_store
 from apps.knowledge.storage.folder import INCOMING, FolderStore
 from apps.knowledge.storage_events import created_keys
 from apps.knowledge.uploads import NotUploadedYet, object_arrived, request_upload, take_upload
+from apps.orgs.models import Plan
 from tests.conftest import Tenant, Upload, committing, put_bytes
 
 
@@ -91,14 +92,19 @@ def test_event_that_names_the_wrong_knowledge_base_is_ignored(tenant: Tenant, wa
     assert not object_arrived(object_key(tenant.organization.pk, "kb-other", waiting_file.pk))
 
 
+@pytest.mark.parametrize("is_planned", [False, True], ids=["setting", "plan"])
 def test_upload_over_the_limit_is_an_error_and_its_bytes_are_removed(
-    tenant: Tenant, settings: Settings
+    tenant: Tenant, settings: Settings, is_planned: bool
 ) -> None:
     with tenant.scope():
         file, url = request_upload(
             knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
         )
-    settings.MAX_FILE_BYTES = 10
+    if is_planned:
+        tenant.organization.plan = Plan.objects.create(name="narrow", max_file_bytes=10)
+        tenant.organization.save()
+    else:
+        settings.MAX_FILE_BYTES = 10
     status = put_bytes(url, b"x" * 100, "text/plain")
     if django_settings.OBJECT_STORE == "folder":
         assert status == 413

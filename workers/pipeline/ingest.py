@@ -165,7 +165,7 @@ class _Attempt:
         """The document's pages as the child process yields them, counted on their way."""
         media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
         options = ParseOptions(
-            limits=parse_limits(),
+            limits=parse_limits(self.file.organization_id),
             force_ocr=self.file.embedding_mode == EmbeddingMode.OCR,
             ocr_languages=settings.OCR_LANGUAGES,
         )

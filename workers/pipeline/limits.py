@@ -1,15 +1,21 @@
-"""The limits of a parse, from the settings."""
+"""The limits of a parse: the server's settings, narrowed by the organization's plan."""
 
-from django.conf import settings
-
+from apps.orgs.allowances import allowances_of
 from workers.pipeline.parsing.blocks import ParseLimits
 
+# The tree of an XML part takes up to some twenty times its text; an archive holds more than one large part.
+EXPANDED_SHARE_OF_MEMORY = 8
 
-def parse_limits() -> ParseLimits:
+
+def parse_limits(organization_id: str) -> ParseLimits:
+    allowed = allowances_of(organization_id)
     return ParseLimits(
-        timeout_seconds=settings.PARSE_TIMEOUT_SECONDS,
-        memory_bytes=settings.PARSE_MEMORY_BYTES,
-        max_pages=settings.MAX_PAGES,
-        max_image_pixels=settings.MAX_IMAGE_PIXELS,
-        max_text_chars=settings.MAX_TEXT_CHARS,
+        timeout_seconds=allowed.parse_timeout_seconds,
+        memory_bytes=allowed.parse_memory_bytes,
+        max_pages=allowed.max_pages,
+        max_image_pixels=allowed.max_image_pixels,
+        max_text_chars=allowed.max_text_chars,
+        max_expanded_bytes=min(
+            allowed.max_expanded_bytes, allowed.parse_memory_bytes // EXPANDED_SHARE_OF_MEMORY
+        ),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -15,13 +14,14 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.api.common.errors import Problem, problem_of
 from apps.api.objects.errors import IncompleteUpload, PartialUpload, UnsatisfiableRange, envelope
 from apps.api.objects.ranges import ByteRange, FilePieces, read_range
-from apps.api.objects.uploads import check_grant, check_key, check_upload, folder_store
+from apps.api.objects.uploads import check_grant, check_key, check_length, check_upload, folder_store
 from apps.base.errors import CommonplaceError, Conflict, NotFound
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage.contracts import ObjectMissing
 from apps.knowledge.storage.folder import AlreadyUploaded
 from apps.knowledge.uploads import object_arrived
+from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
 
 PIECE_BYTES = 256 * 1024
@@ -56,7 +56,9 @@ class ObjectView(View):
             if store.stat(key) is not None:
                 raise AlreadyUploaded
             raise Conflict("This file no longer waits for an upload. Ask for a new upload URL.")
-        stat = store.receive(key, _pieces(request, declared_length), max_bytes=settings.MAX_FILE_BYTES)
+        max_bytes = allowances_of(file.organization_id).max_file_bytes
+        check_length(declared_length, max_bytes)
+        stat = store.receive(key, _pieces(request, declared_length), max_bytes=max_bytes)
         object_arrived(key)
         response = HttpResponse(status=200, headers={"ETag": f'"{stat.etag}"'})
         del response["Content-Type"]  # there is no content

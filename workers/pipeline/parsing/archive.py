@@ -9,8 +9,6 @@ from lxml import etree
 
 from workers.pipeline.errors import Damaged, LimitExceeded
 
-# The text of a document is held in memory, its tree some twenty times over.
-EXPANDED_SHARE_OF_MEMORY = 8
 MAX_MEMBERS = 20_000
 
 # What zipfile raises for broken archives, encrypted members (RuntimeError) and methods it does not know.
@@ -19,13 +17,12 @@ ARCHIVE_ERRORS = (
 )  # fmt: skip
 
 
-def check_expansion(path: Path, memory_bytes: int) -> None:
-    """Raises LimitExceeded for an archive that unpacks to more than its share of ``memory_bytes``.
+def check_expansion(path: Path, max_bytes: int) -> None:
+    """Raises LimitExceeded for an archive that unpacks to more than ``max_bytes``.
 
     zipfile never reads more of a member than its header says, so a lying header can't pass this; members
     that share their bytes count each. Raises Damaged for what is no archive.
     """
-    max_bytes = memory_bytes // EXPANDED_SHARE_OF_MEMORY
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -45,6 +45,7 @@ class ParseLimits:
     max_pages: int
     max_image_pixels: int
     max_text_chars: int
+    max_expanded_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class ParseOptions:
     limits: ParseLimits
     force_ocr: bool = False
     ocr_languages: tuple[str, ...] = ("eng",)
+    depth: int = 0  # how many documents this one is attached within
 
 
 class Parser(Protocol):

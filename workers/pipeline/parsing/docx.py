@@ -38,7 +38,7 @@ _SKIPPED_IN_TEXT = frozenset({_FALLBACK, _TEXT_BOX, _RUN_PROPERTIES, _PROPERTIES
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """Unnumbered pages: a Word document has none until it is laid out. Raises Damaged, LimitExceeded."""
-    check_expansion(path, options.limits.memory_bytes)
+    check_expansion(path, options.limits.max_expanded_bytes)
     try:
         yield from in_batches(_Walk(docx.Document(str(path))).blocks())
     except (

@@ -27,7 +27,7 @@ _PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "text/x-oeb1-docu
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """``total`` is the number of chapters. Raises Damaged, PasswordProtected for a book with copy protection."""
-    check_expansion(path, options.limits.memory_bytes)
+    check_expansion(path, options.limits.max_expanded_bytes)
     try:
         with zipfile.ZipFile(path) as archive:
             package_path = _package_path(archive)

@@ -34,7 +34,7 @@ _SKIPPED = frozenset({
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """Unnumbered pages. Raises PasswordProtected, Damaged, LimitExceeded."""
-    check_expansion(path, options.limits.memory_bytes)
+    check_expansion(path, options.limits.max_expanded_bytes)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_encryption(archive)

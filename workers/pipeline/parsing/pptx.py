@@ -27,7 +27,7 @@ _COMMENTS = "/comments"
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """One ParsedPage for each slide, hidden ones too, numbered as they stand. Raises Damaged, LimitExceeded."""
-    check_expansion(path, options.limits.memory_bytes)
+    check_expansion(path, options.limits.max_expanded_bytes)
     try:
         slides = pptx.Presentation(str(path)).slides
         total = len(slides)

@@ -83,4 +83,5 @@ def options_from_json(message: Message) -> ParseOptions:
         limits=ParseLimits(**message["limits"]),
         force_ocr=message["force_ocr"],
         ocr_languages=tuple(message["ocr_languages"]),
+        depth=message["depth"],
     )

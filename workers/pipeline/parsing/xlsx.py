@@ -26,7 +26,7 @@ from workers.pipeline.parsing.xlsx_notes import notes_of_sheet
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """Unnumbered pages. Raises Damaged, LimitExceeded."""
-    check_expansion(path, options.limits.memory_bytes)
+    check_expansion(path, options.limits.max_expanded_bytes)
     try:
         # openpyxl looks at the extension of a path, and uploads have none; so it gets a stream.
         with path.open("rb") as stream, warnings.catch_warnings(action="ignore"):

@@ -16,9 +16,12 @@ def options_with(
     max_pages: int = 1000,
     max_image_pixels: int = 60_000_000,
     max_text_chars: int = 10_000_000,
+    max_expanded_bytes: int = 128 * 1024**2,
     force_ocr: bool = False,
 ) -> ParseOptions:
-    limits = ParseLimits(timeout_seconds, memory_bytes, max_pages, max_image_pixels, max_text_chars)
+    limits = ParseLimits(
+        timeout_seconds, memory_bytes, max_pages, max_image_pixels, max_text_chars, max_expanded_bytes
+    )
     return ParseOptions(limits, force_ocr=force_ocr)
 
 

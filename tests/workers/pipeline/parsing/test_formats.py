@@ -134,7 +134,7 @@ def test_word_document_keeps_structure(parse: Parse) -> None:
 def test_zip_bomb_is_refused_unopened(parse: Parse) -> None:
     bomb = documents.zip_bomb_docx(100 * 1024**2)
     with pytest.raises(LimitExceeded, match="more than the limit of 67,108,864 bytes"):
-        parse(bomb, media_types.DOCX, memory_bytes=512 * 1024**2)
+        parse(bomb, media_types.DOCX, max_expanded_bytes=64 * 1024**2)
 
 
 def test_damaged_word_document_says_so(parse: Parse) -> None:

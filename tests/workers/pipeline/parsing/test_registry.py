@@ -5,7 +5,6 @@ from django.test import override_settings
 
 from apps.knowledge.media_types import MEDIA_TYPES
 from workers.pipeline.errors import UnsupportedType
-from workers.pipeline.limits import parse_limits
 from workers.pipeline.parsing.checks import check_ocr, check_parsers
 from workers.pipeline.parsing.registry import PARSERS, parser_path
 
@@ -30,9 +29,3 @@ def test_missing_ocr_language_is_reported() -> None:
 def test_unknown_type_is_unsupported() -> None:
     with pytest.raises(UnsupportedType):
         parser_path("application/x-unknown")
-
-
-def test_limits_come_from_the_settings() -> None:
-    with override_settings(MAX_PAGES=7, PARSE_TIMEOUT_SECONDS=3.5, PARSE_MEMORY_BYTES=11):
-        limits = parse_limits()
-    assert (limits.max_pages, limits.timeout_seconds, limits.memory_bytes) == (7, 3.5, 11)
