@@ -4,19 +4,19 @@ Pages flow through: while the child process parses one, the chunks of the page b
 written, so memory does not grow with the document, and progress counts pages that are done in every respect.
 """
 
-import errno
 import logging
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from apps.base.errors import CommonplaceError, TemporarilyUnavailable
+from apps.base.errors import CommonplaceError
 from apps.knowledge import leases
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
@@ -27,17 +27,18 @@ from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
 from apps.retrieval.runtime import get_embedder
+from workers.pipeline import surroundings
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.detection import detect
 from workers.pipeline.errors import EmptyFile, NoText
 from workers.pipeline.limits import parse_limits
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
 from workers.pipeline.parsing.process import parse_document
-from workers.stopping import is_stopping
+from workers.stopping import is_stopping, wait_for_stop
 
 logger = logging.getLogger(__name__)
 INDEX_BATCH = 64  # chunks embedded and written at a time
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
 
@@ -50,27 +51,25 @@ class InternalError(CommonplaceError):
     default_message = "Processing failed on our side. The operator's log has the cause; reindex to try again."
 
 
-class DatabaseUnavailable(TemporarilyUnavailable):
-    code = "database_unavailable"
-    default_message = "The database did not answer."
+def ingest_next(*, owner: str) -> bool:
+    """Take the file whose turn it is, whoever's it is, and bring it to its end.
 
-
-class NoRoom(TemporarilyUnavailable):
-    code = "no_room"
-    default_message = "The worker has no disk space, memory or file handles left."
-
-
-def ingest_next(*, owner: str) -> None:
-    """Take the file whose turn it is, whoever's it is, and bring it to its end."""
+    False when none could be taken because something that is needed is away: the message is to come again. That
+    takes ``OUTAGE_WAIT_SECONDS``, so that messages do not go round and round.
+    """
+    # Before the claim, and the model with it: a process loads it once, and a lease must not wait for that.
+    if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
+        return False
     try:
-        retrieval.prepare()  # before the claim: a process loads its model once, and a lease must not wait for it
-    except CommonplaceError as error:
-        logger.error("Files stay queued: %s", error.message)
-        return
-    while (turn := next_turn()) is not None:
-        with tenant_scope(turn.organization_id):
-            if ingest_file(turn.file_id, owner=owner):
-                return  # one message, one file; another worker's claim came first in the other case
+        while (turn := next_turn()) is not None:
+            with tenant_scope(turn.organization_id):
+                if ingest_file(turn.file_id, owner=owner):
+                    break  # one message, one file; another worker's claim came first in the other case
+    except (OperationalError, InterfaceError) as error:
+        logger.error("The database is away: %s", error)
+        surroundings.doubt()
+        return False
+    return True
 
 
 def ingest_file(file_id: str, *, owner: str) -> bool:
@@ -84,7 +83,8 @@ def ingest_file(file_id: str, *, owner: str) -> bool:
     except LeaseLost:
         logger.warning("%s %s: given up, the lease was lost", lease.file.pk, lease.file.file_name)
         if not leases.is_live(lease):  # it is, when the commit was done and its answer got lost
-            retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
+            with suppress(CommonplaceError):  # the sweep does it otherwise
+                retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
         return True
     file = lease.file
     outcome = (
@@ -105,31 +105,37 @@ def _bring_to_end(lease: Lease) -> None:
     except LeaseLost:
         raise
     except Stopping:
-        leases.release(lease, reason="The worker was stopped; the file is queued again.")
-    except CommonplaceError as error:
-        if error.retryable:
-            leases.release(lease, reason=f"{error.message} It will be tried again.", error=error)
-        else:
-            leases.fail(lease, error)
+        _write_down(lambda: leases.release(lease, reason="The worker was stopped; the file is queued again."))
     except Exception as error:
-        fault = _passing_fault(error)
-        if fault is None:
-            logger.exception("%s %s: unexpected failure", lease.file.pk, lease.file.file_name)
-            leases.fail(lease, InternalError())
-        else:
-            logger.warning("%s %s: %s", lease.file.pk, lease.file.file_name, error)
+        end = _end_of(lease, error)
+        _write_down(end)
+
+
+def _end_of(lease: Lease, error: Exception) -> Callable[[], None]:
+    """What to make of the file after this error: to queue it again, or ERROR."""
+    fault = error if isinstance(error, CommonplaceError) else surroundings.passing_fault(error)
+    if fault is None:
+        logger.error("%s %s: unexpected failure", lease.file.pk, lease.file.file_name, exc_info=error)
+        fault = InternalError()
+    if not fault.retryable:
+        return partial(leases.fail, lease, fault)
+    logger.warning("%s %s: %s", lease.file.pk, lease.file.file_name, error)
+    surroundings.doubt()
+    return partial(leases.release, lease, reason=f"{fault.message} It will be tried again.", error=fault)
+
+
+def _write_down(end: Callable[[], None]) -> None:
+    """A database that is away is waited for, as long as a lease: its absence is not to be held against the file
+    as if the worker had vanished. Raises LeaseLost, and what the database raises when it does not come back."""
+    deadline = time.monotonic() + settings.LEASE_SECONDS
+    while True:
+        try:
+            return end()
+        except (OperationalError, InterfaceError):
             if not connection.in_atomic_block:
                 connection.close()  # one that broke would refuse the next query too
-            leases.release(lease, reason=f"{fault.message} It will be tried again.", error=fault)
-
-
-def _passing_fault(error: Exception) -> CommonplaceError | None:
-    """What is wrong with our surroundings, and not with the file or the code; None for what may be either."""
-    if isinstance(error, OperationalError | InterfaceError):
-        return DatabaseUnavailable()
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return NoRoom()
-    return None
+            if time.monotonic() > deadline or wait_for_stop(1.0):
+                raise
 
 
 class _Attempt:
