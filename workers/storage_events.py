@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 
 from apps.base.errors import CommonplaceError
 from apps.knowledge.storage_events import created_keys
@@ -18,7 +19,11 @@ def consume_once(*, wait_seconds: int = 20) -> int:
     """Take one batch of messages and act on them; returns how many files were queued.
 
     A message is deleted once it was acted on: one that fails comes back, and acting twice does no harm.
+    Raises OperationalError while the database is away, and takes no message then: a queue counts how often each
+    was taken, and gives up some day.
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
     sqs = _client()
     answer = sqs.receive_message(
         QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, MaxNumberOfMessages=BATCH, WaitTimeSeconds=wait_seconds
@@ -30,6 +35,8 @@ def consume_once(*, wait_seconds: int = 20) -> int:
         except CommonplaceError as error:
             logger.warning("A storage event will be read again: %s", error.message)
             continue
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: for the others too
         except Exception:  # of this message: the others are not to wait behind it
             logger.exception("A storage event could not be acted on; it will be read again.")
             continue

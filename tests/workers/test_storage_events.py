@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 
 from apps.knowledge.uploads import request_upload
 from tests.conftest import Tenant, committing, put_bytes
@@ -31,3 +32,22 @@ def test_event_that_fails_keeps_no_other_waiting(tenant: Tenant, monkeypatch: py
     monkeypatch.setattr(storage_events, "object_arrived", arrive)
     with committing():
         assert any(consume_once(wait_seconds=1) for _ in range(5))
+
+
+def test_no_event_is_taken_while_the_database_is_away(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> Any:
+        raise OperationalError("the database system is shutting down")
+
+    with tenant.scope():
+        file, url = request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+        put_bytes(url, b"some words", "text/plain")
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "cursor", away)
+        with pytest.raises(OperationalError):
+            consume_once(wait_seconds=1)
+    with committing():
+        assert any(consume_once(wait_seconds=1) for _ in range(5)), "it is there at once, untouched"
