@@ -54,5 +54,7 @@ def _arrived(key: str) -> bool:
 @cache
 def _client() -> Any:
     import boto3  # an extra: only deployments on S3 have it
+    from botocore.config import Config
 
-    return boto3.client("sqs", endpoint_url=settings.STORAGE_EVENTS_ENDPOINT_URL)
+    patience = Config(connect_timeout=5, read_timeout=30)  # longer than a receipt may wait for a message
+    return boto3.client("sqs", endpoint_url=settings.STORAGE_EVENTS_ENDPOINT_URL, config=patience)

@@ -41,7 +41,7 @@ def test_no_event_is_taken_while_the_database_is_away(
         raise OperationalError("the database system is shutting down")
 
     with tenant.scope():
-        file, url = request_upload(
+        _, url = request_upload(
             knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
         )
         put_bytes(url, b"some words", "text/plain")
