@@ -6,7 +6,7 @@ from asgiref.typing import HTTPScope
 from django.conf import settings
 
 from apps.api.common.body_limit import declared_length, header
-from apps.api.objects.uploads import check_upload
+from apps.api.objects.uploads import check_upload, max_bytes_of
 
 OBJECTS = "/objects/"
 
@@ -18,10 +18,10 @@ def max_request_bytes(scope: HTTPScope) -> int:
     if scope["method"] != "PUT" or not path.startswith(OBJECTS):
         return int(settings.MAX_REQUEST_BYTES)
     query = parse_qs(scope["query_string"].decode("latin-1"))
-    check_upload(
+    grant = check_upload(
         path.removeprefix(OBJECTS),
         token=query.get("token", [""])[-1],
         content_type=header(scope, b"content-type"),
         declared_length=declared_length(scope),
     )
-    return int(settings.MAX_FILE_BYTES)
+    return max_bytes_of(grant)

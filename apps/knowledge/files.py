@@ -120,6 +120,7 @@ def _tombstone_of(file: File) -> Tombstone:
         organization_id=file.organization_id,
         knowledge_base_id=file.knowledge_base_id,
         file_id=file.pk,
+        multipart_upload_id=file.multipart_upload_id,
         purge_after=max(ends),
     )
 

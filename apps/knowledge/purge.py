@@ -11,6 +11,7 @@ from apps.knowledge.models import File, Tombstone
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import ObjectStore, UploadMissing
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import RevisionAddress
 
@@ -62,7 +63,22 @@ def _purge_file(tombstone: Tombstone) -> bool:
     key = object_key(organization_id, tombstone.knowledge_base_id, file_id)
     store = object_store()
     store.remove(key)
-    return retrieval.count_vectors(organization_id, file_id=file_id) == 0 and store.stat(key) is None
+    return (
+        _are_parts_gone(store, key, tombstone.multipart_upload_id)
+        and retrieval.count_vectors(organization_id, file_id=file_id) == 0
+        and store.stat(key) is None
+    )
+
+
+def _are_parts_gone(store: ObjectStore, key: str, upload_id: str) -> bool:
+    """Remove them; a part that was on its way meanwhile may be there again, on S3, and is removed another time."""
+    if not upload_id:
+        return True
+    store.multipart.abort(key, upload_id)
+    try:
+        return not store.multipart.parts(key, upload_id)
+    except UploadMissing:
+        return True
 
 
 def _purge_revision(tombstone: Tombstone, revision: int) -> bool:

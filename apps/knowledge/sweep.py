@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
-from apps.knowledge import dispatch, leases, uploads
+from apps.knowledge import dispatch, leases, multipart, uploads
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.purge import purge
 from apps.knowledge.statuses import FileStatus
@@ -34,11 +34,19 @@ class Swept:
     uploads_expired: int
     leases_expired: int
     redispatched: int
+    parts_dropped: int
     purged: int
 
     def __bool__(self) -> bool:
         return any(
-            (self.uploads_taken, self.uploads_expired, self.leases_expired, self.redispatched, self.purged)
+            (
+                self.uploads_taken,
+                self.uploads_expired,
+                self.leases_expired,
+                self.redispatched,
+                self.parts_dropped,
+                self.purged,
+            )
         )
 
 
@@ -68,6 +76,7 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
         uploads_expired=found.count("expired"),
         leases_expired=sum(bool(_each(file, _reclaim)) for file in expired_leases),
         redispatched=sum(bool(_each(file, _redispatch)) for file in forgotten),
+        parts_dropped=sum(bool(_each(file, _drop_parts)) for file in _with_needless_parts()),
         purged=_purge_for_a_while(due),
     )
     if swept:
@@ -94,6 +103,13 @@ def _forgotten(queued: QuerySet[File], now: datetime, *, is_queue_new: bool) -> 
     return list(queued.order_by("dispatched_at")[: max(0, min(missing, BATCH))])
 
 
+def _with_needless_parts() -> list[File]:
+    """Those that came in parts, or were given up, and whose parts may still be in the store."""
+    with system_scope("sweep"):
+        files = File.objects.exclude(multipart_upload_id="").exclude(status=FileStatus.WAITING_UPLOAD)
+        return list(files.order_by("?")[:BATCH])
+
+
 def _each(row: Row, act: Callable[[Row], Result]) -> Result | None:
     """Act on one row in its tenant's scope; None when that failed, which must not keep the others waiting."""
     with tenant_scope(row.organization_id):
@@ -118,6 +134,11 @@ def _look_for_upload(file: File) -> str:
 
 def _reclaim(file: File) -> bool:
     return leases.reclaim(file, reason="The worker that had this file stopped; it is queued again.")
+
+
+def _drop_parts(file: File) -> bool:
+    multipart.drop_parts(file)
+    return True
 
 
 def _redispatch(file: File) -> bool:

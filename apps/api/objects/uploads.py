@@ -9,6 +9,7 @@ from apps.base.errors import NotFound, TooLarge
 from apps.knowledge.object_keys import KeyParts, parse_object_key
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.folder import FolderStore
+from apps.knowledge.storage.folder_parts import part_bytes_of
 from apps.knowledge.storage.signatures import BadSignature, Grant, unseal
 
 
@@ -44,10 +45,15 @@ def check_upload(key: str, *, token: str, content_type: str, declared_length: in
     folder_store()
     check_key(key)
     grant = check_grant(token, method="PUT", key=key)
-    if not is_same_type(content_type, grant.content_type):
+    if not grant.part_number and not is_same_type(content_type, grant.content_type):
         raise WrongContentType(f"The URL was made for the Content-Type '{grant.content_type}'.")
-    check_length(declared_length, settings.MAX_FILE_BYTES)  # the plan, which may be stricter, takes a query
+    check_length(declared_length, max_bytes_of(grant))
     return grant
+
+
+def max_bytes_of(grant: Grant) -> int:
+    """How large the body of a PUT may be. The plan, which may be stricter, takes a query."""
+    return part_bytes_of(grant.upload_id) if grant.part_number else int(settings.MAX_FILE_BYTES)
 
 
 def check_length(declared_length: int, max_bytes: int) -> None:

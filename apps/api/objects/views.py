@@ -18,8 +18,7 @@ from apps.api.objects.uploads import check_grant, check_key, check_length, check
 from apps.base.errors import CommonplaceError, Conflict, NotFound
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
-from apps.knowledge.storage.contracts import ObjectMissing
-from apps.knowledge.storage.folder import AlreadyUploaded
+from apps.knowledge.storage.contracts import AlreadyUploaded, ObjectMissing, UploadMissing
 from apps.knowledge.uploads import object_arrived
 from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
@@ -43,7 +42,7 @@ class ObjectView(View):
         store = folder_store()
         length = request.META.get("CONTENT_LENGTH") or ""
         declared_length = int(length) if length.isdecimal() else 0
-        check_upload(
+        grant = check_upload(
             key,
             token=request.GET.get("token", ""),
             content_type=request.headers.get("Content-Type", ""),
@@ -51,16 +50,21 @@ class ObjectView(View):
         )
         if "Content-Range" in request.headers:  # RFC 9110, 14.5: a part must not pass for the whole
             raise PartialUpload
-        file = _file_of(key)
+        file, pieces = _file_of(key), _pieces(request, declared_length)
         if file.status != FileStatus.WAITING_UPLOAD:
             if store.stat(key) is not None:
                 raise AlreadyUploaded
             raise Conflict("This file no longer waits for an upload. Ask for a new upload URL.")
-        max_bytes = allowances_of(file.organization_id).max_file_bytes
-        check_length(declared_length, max_bytes)
-        stat = store.receive(key, _pieces(request, declared_length), max_bytes=max_bytes)
-        object_arrived(key)
-        response = HttpResponse(status=200, headers={"ETag": f'"{stat.etag}"'})
+        if grant.part_number:
+            if file.multipart_upload_id != grant.upload_id:
+                raise UploadMissing
+            etag = store.multipart.receive(key, grant.upload_id, grant.part_number, pieces).etag
+        else:
+            max_bytes = allowances_of(file.organization_id).max_file_bytes
+            check_length(declared_length, max_bytes)
+            etag = store.receive(key, pieces, max_bytes=max_bytes).etag
+            object_arrived(key)
+        response = HttpResponse(status=200, headers={"ETag": f'"{etag}"'})
         del response["Content-Type"]  # there is no content
         return response
 

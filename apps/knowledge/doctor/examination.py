@@ -8,6 +8,7 @@ from django.conf import settings
 from apps.base.errors import Conflict
 from apps.knowledge.doctor.findings import Kind, Report
 from apps.knowledge.doctor.objects import examine_objects
+from apps.knowledge.doctor.parts import examine_parts
 from apps.knowledge.doctor.patient import Patient
 from apps.knowledge.doctor.vectors import examine_vectors
 from apps.knowledge.doctor.waiting import examine_waiting
@@ -54,6 +55,7 @@ def _examine(organization_id: str | None, *, grace: timedelta, is_repair: bool) 
     )
     with scope:
         examine_objects(patient)
+        examine_parts(patient)
         examine_vectors(patient)
         examine_waiting(patient)
     return report

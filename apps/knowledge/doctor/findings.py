@@ -22,6 +22,11 @@ class Kind(Enum):
         "objects without a file",
         "--repair deletes them, but for the last copy of a file that expects its bytes elsewhere.",
     )
+    ORPHAN_PARTS = (
+        "orphan_parts",
+        "uploads in parts that no file waits for",
+        "--repair removes their parts.",
+    )
     ORPHAN_VECTORS = (
         "orphan_vectors",
         "revisions in the index that no file has",

@@ -1,27 +1,24 @@
 """Objects in a folder, behind signed URLs that the web process serves."""
 
-import errno
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from typing import BinaryIO
 
-from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from apps.base.errors import Conflict, TooLarge
-from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat, StoreFull
-from apps.knowledge.storage.signatures import Grant, seal
+from apps.base.errors import TooLarge
+from apps.knowledge.storage.contracts import AlreadyUploaded, ObjectMissing, ObjectStat
+from apps.knowledge.storage.folder_parts import FolderParts
+from apps.knowledge.storage.placing import full_disk_told, place, replace
+from apps.knowledge.storage.signatures import Grant, url_for
 
 INCOMING = ".incoming"
-
-
-class AlreadyUploaded(Conflict):
-    code = "already_uploaded"
-    default_message = "This upload URL was used already. Ask for a new one."
+COPY_BYTES = 1024 * 1024
 
 
 class FolderStore(FileSystemStorage):
@@ -30,10 +27,23 @@ class FolderStore(FileSystemStorage):
     upload_urls_can_be_repeated = False  # the web process asks the file's row first
 
     def presign_put(self, key: str, *, content_type: str, seconds: int) -> str:
-        return self._sign(Grant("PUT", key, content_type, int(time.time()) + seconds))
+        return url_for(Grant("PUT", key, content_type, int(time.time()) + seconds))
 
     def presign_get(self, key: str, *, file_name: str, content_type: str, seconds: int) -> str:
-        return self._sign(Grant("GET", key, content_type, int(time.time()) + seconds, file_name))
+        return url_for(Grant("GET", key, content_type, int(time.time()) + seconds, file_name))
+
+    @property
+    def multipart(self) -> FolderParts:
+        return FolderParts(Path(self.location))
+
+    def write(self, key: str, source: BinaryIO, *, content_type: str) -> None:  # noqa: ARG002 - kept by the row
+        """Raises StoreFull."""
+        with self._arriving() as arriving:
+            with arriving.open("wb") as file:
+                shutil.copyfileobj(source, file, COPY_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            replace(arriving, Path(self.path(key)))
 
     def stat(self, key: str) -> ObjectStat | None:
         try:
@@ -70,12 +80,8 @@ class FolderStore(FileSystemStorage):
 
         Raises TooLarge, AlreadyUploaded, StoreFull; then nothing is left behind.
         """
-        incoming = Path(self.location) / INCOMING
-        incoming.mkdir(parents=True, exist_ok=True)
-        target = Path(self.path(key))
-        descriptor, name = tempfile.mkstemp(dir=incoming)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+        with self._arriving() as arriving:
+            with arriving.open("wb") as file:
                 size = 0
                 for piece in pieces:
                     size += len(piece)
@@ -84,15 +90,10 @@ class FolderStore(FileSystemStorage):
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
-            _link(name, target)
-        except FileExistsError as error:
-            raise AlreadyUploaded from error
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StoreFull from error
-            raise
-        finally:
-            Path(name).unlink(missing_ok=True)
+            try:
+                place(arriving, Path(self.path(key)))
+            except FileExistsError as error:
+                raise AlreadyUploaded from error
         stat = self.stat(key)
         if stat is None:
             raise ObjectMissing
@@ -103,28 +104,15 @@ class FolderStore(FileSystemStorage):
         for path in (Path(self.location) / INCOMING).glob("*"):
             path.unlink(missing_ok=True)
 
-    def _sign(self, grant: Grant) -> str:
-        return f"{settings.PUBLIC_URL}/objects/{quote(grant.key)}?token={seal(grant)}"
-
-
-def _link(name: str, target: Path) -> None:
-    """Put the file in its place, durably. Raises FileExistsError: it replaces nothing, which a rename would."""
-    for is_last in (False, False, True):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(name, target)
-            break
-        except FileNotFoundError:  # the deletion of its last object took the folder away in this moment
-            if is_last:
-                raise
-    with suppress(FileNotFoundError):  # as well
-        _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new directory entry survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
+    @contextmanager
+    def _arriving(self) -> Iterator[Path]:
+        """A new file for bytes on their way, gone at the end wherever they are by then. Raises StoreFull."""
+        incoming = Path(self.location) / INCOMING
+        incoming.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=incoming)
         os.close(descriptor)
+        try:
+            with full_disk_told():
+                yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)

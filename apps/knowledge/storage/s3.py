@@ -4,13 +4,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from django.utils.http import content_disposition_header
 from storages.backends.s3 import S3Storage
 
-from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat, StoreUnavailable
+from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
+from apps.knowledge.storage.s3_faults import code_of, faults_told
+from apps.knowledge.storage.s3_parts import S3Parts
 
 GONE = {"404", "NoSuchKey", "NotFound"}
 
@@ -29,12 +31,22 @@ class S3Store(S3Storage):
             seconds,
         )
 
+    @property
+    def multipart(self) -> S3Parts:
+        return S3Parts(self._client, self.bucket_name)
+
+    def write(self, key: str, source: BinaryIO, *, content_type: str) -> None:
+        with faults_told():  # in parts by itself where it is large, several at once
+            self._client.upload_fileobj(
+                source, self.bucket_name, key, ExtraArgs={"ContentType": content_type}
+            )
+
     def stat(self, key: str) -> ObjectStat | None:
-        with _faults():
+        with faults_told():
             try:
                 head = self._client.head_object(Bucket=self.bucket_name, Key=key)
             except ClientError as error:
-                if _code(error) in GONE:
+                if code_of(error) in GONE:
                     return None
                 raise
         return ObjectStat(head["ContentLength"], head["ETag"].strip('"'))
@@ -43,21 +55,21 @@ class S3Store(S3Storage):
     def local_copy(self, key: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="commonplace-") as folder:
             path = Path(folder) / "object"
-            with _faults():
+            with faults_told():
                 try:
                     self._client.download_file(self.bucket_name, key, str(path))
                 except ClientError as error:
-                    if _code(error) in GONE:
+                    if code_of(error) in GONE:
                         raise ObjectMissing from error
                     raise
             yield path
 
     def remove(self, key: str) -> None:
-        with _faults():
+        with faults_told():
             self._client.delete_object(Bucket=self.bucket_name, Key=key)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        with _faults():
+        with faults_told():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket_name, Prefix=prefix
             )
@@ -69,21 +81,8 @@ class S3Store(S3Storage):
         return self.bucket.meta.client
 
     def _presign(self, operation: str, parameters: dict[str, str], seconds: int) -> str:
-        with _faults():  # the credentials may have to be fetched
+        with faults_told():  # the credentials may have to be fetched
             url: str = self._client.generate_presigned_url(
                 operation, Params={"Bucket": self.bucket_name, **parameters}, ExpiresIn=seconds
             )
         return url
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """What boto3 raises when the store is away or unwell, as our own retryable error."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailable(f"The object store does not answer ({type(error).__name__}).") from error
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

@@ -2,7 +2,9 @@
 
 import time
 from dataclasses import asdict, dataclass
+from urllib.parse import quote
 
+from django.conf import settings
 from django.core import signing
 
 SALT = "commonplace.objects"
@@ -14,17 +16,26 @@ class BadSignature(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """``method`` PUT or GET on one key until ``expires_at`` (unix seconds)."""
+    """``method`` PUT or GET on one key until ``expires_at`` (unix seconds).
+
+    A PUT with a ``part_number`` is of that part of the upload ``upload_id``; its type is not looked at.
+    """
 
     method: str
     key: str
     content_type: str
     expires_at: int
     file_name: str = ""
+    upload_id: str = ""
+    part_number: int = 0
 
 
 def seal(grant: Grant) -> str:
     return signing.dumps(asdict(grant), salt=SALT)
+
+
+def url_for(grant: Grant) -> str:
+    return f"{settings.PUBLIC_URL}/objects/{quote(grant.key)}?token={seal(grant)}"
 
 
 def unseal(token: str, *, method: str, key: str) -> Grant:

@@ -1,0 +1,109 @@
+"""A file that comes in parts: its parts are asked for, counted, put together, or given up."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.base.errors import Conflict, TooLarge, ValidationFailed
+from apps.knowledge.lifecycle import transition
+from apps.knowledge.models import File
+from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import Part, PartClaim, UploadMissing
+from apps.knowledge.upload_requests import PartUrl, most_parts, sign_parts
+from apps.knowledge.uploads import take_upload
+from apps.orgs.allowances import allowances_of
+
+UPLOAD_ABORTED = "upload_aborted"  # the error code of a file whose upload was called off
+
+
+class NotInParts(Conflict):
+    code = "not_multipart"
+    default_message = "This file does not come in parts. PUT its bytes to its upload URL."
+
+
+def part_urls(file: File, numbers: Sequence[int]) -> tuple[list[PartUrl], datetime]:
+    """URLs that take these parts, and when they expire. Asking keeps the upload alive.
+
+    Raises NotInParts, UploadMissing when it is over, ValidationFailed for a part beyond the largest file.
+    """
+    upload_id = _waiting(file)
+    if (most := most_parts(file)) < max(numbers):
+        problem = f"A file of the largest allowed size has {most} parts."
+        raise ValidationFailed(problem, fields={"part_numbers": [problem]})
+    now = timezone.now()
+    still_waits = File.objects.filter(
+        pk=file.pk, status=FileStatus.WAITING_UPLOAD, multipart_upload_id=upload_id
+    ).update(upload_expires_at=now + timedelta(seconds=settings.MULTIPART_UPLOAD_SECONDS))
+    if not still_waits:
+        raise UploadMissing
+    seconds = settings.UPLOAD_URL_SECONDS
+    return sign_parts(file.key, upload_id, numbers, seconds=seconds), now + timedelta(seconds=seconds)
+
+
+def arrived_parts(file: File) -> list[Part]:
+    """Raises NotInParts, and UploadMissing when the upload is over."""
+    return object_store().multipart.parts(file.key, _waiting(file))
+
+
+def complete_upload(file: File, parts: Sequence[PartClaim]) -> None:
+    """Put the parts together, and queue the file. Safe to repeat, and after a process died over it.
+
+    Raises NotInParts; PartsRefused and TooLarge, with the parts still there; UploadMissing.
+    """
+    if file.part_bytes is not None and file.status not in {FileStatus.WAITING_UPLOAD, FileStatus.ERROR}:
+        return  # it is past that
+    upload_id, store = _waiting(file), object_store()
+    try:
+        _check_size(file, upload_id, parts)
+        store.multipart.complete(file.key, upload_id, parts)
+    except UploadMissing:
+        if store.stat(file.key) is None:
+            raise
+    take_upload(file)
+    drop_parts(file)
+
+
+def abort_upload(file: File, *, actor_id: str = "") -> None:
+    """Give the upload up and remove its parts. Safe to repeat.
+
+    Raises NotInParts, and UploadMissing when it was completed before.
+    """
+    if file.error_code != UPLOAD_ABORTED:
+        _waiting(file)
+        if not transition(
+            file,
+            FileStatus.ERROR,
+            message="The upload was called off. Ask for a new upload URL.",
+            error_code=UPLOAD_ABORTED,
+            actor_id=actor_id,
+        ):
+            raise UploadMissing
+    drop_parts(file)
+
+
+def drop_parts(file: File) -> None:
+    """Remove what parts there are of a file that waits for none any more. Safe to repeat."""
+    if file.multipart_upload_id:
+        object_store().multipart.abort(file.key, file.multipart_upload_id)
+        File.objects.filter(pk=file.pk).update(multipart_upload_id="", upload_expires_at=timezone.now())
+
+
+def _waiting(file: File) -> str:
+    """The id of the upload that parts may still come for."""
+    if file.part_bytes is None:
+        raise NotInParts
+    if not file.multipart_upload_id or file.status != FileStatus.WAITING_UPLOAD:
+        raise UploadMissing
+    return file.multipart_upload_id
+
+
+def _check_size(file: File, upload_id: str, parts: Sequence[PartClaim]) -> None:
+    """A store that takes parts directly can't know the limit."""
+    wanted = {part.number for part in parts}
+    arrived = object_store().multipart.parts(file.key, upload_id)
+    size = sum(part.size_bytes for part in arrived if part.number in wanted)
+    if size > (limit := allowances_of(file.organization_id).max_file_bytes):
+        raise TooLarge(f"The parts have {size} bytes; the limit is {limit}.")
