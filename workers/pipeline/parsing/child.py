@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from workers.pipeline.errors import LimitExceeded, NoText, ParseError
+from workers.pipeline.errors import LimitExceeded, NoText, ParseError, ParserCrashed
 from workers.pipeline.parsing import wire
 from workers.pipeline.parsing.blocks import ParsedPage, ParseLimits, ParseOptions
 from workers.pipeline.parsing.registry import load_parser
@@ -26,11 +26,30 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CPU_SECONDS_PER_WALL_SECOND = 4
 _MAX_WRITTEN_BYTES = 2 * 1024**3
 _MAX_OPEN_FILES = 256
+# A child that dies by a signal this near to its memory limit died of it: C libraries abort, or fall over
+# the null pointer they were given.
+_NEAR_MEMORY_LIMIT = 0.7
 
 
 def memory_limit_error(limits: ParseLimits) -> LimitExceeded:
     megabytes = limits.memory_bytes // 1024**2
     return LimitExceeded(f"Reading the file needs more than {megabytes:,} MB of memory, which is the limit.")
+
+
+def time_limit_error(limits: ParseLimits) -> LimitExceeded:
+    return LimitExceeded(
+        f"Reading the file took longer than {limits.timeout_seconds:g} seconds, which is the limit."
+    )
+
+
+def cause_of_death(died_by: int, peak_bytes: int, limits: ParseLimits) -> ParseError:
+    """What became of a child that fell silent: ``died_by`` is the signal that ended it, 0 for none."""
+    if died_by == signal.SIGXCPU:
+        return time_limit_error(limits)
+    # Nobody of ours sent this SIGKILL: it was the kernel, for want of memory.
+    if died_by == signal.SIGKILL or (died_by and peak_bytes > _NEAR_MEMORY_LIMIT * limits.memory_bytes):
+        return memory_limit_error(limits)
+    return ParserCrashed()
 
 
 def run(request: wire.Message, output: int, scratch: str) -> NoReturn:

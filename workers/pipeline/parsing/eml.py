@@ -1,18 +1,22 @@
-"""E-mail messages by Python's own library: headers first, then the text, then the names of what is attached.
+"""E-mail messages by Python's own library: headers, the text, the names of what is attached, then what is in it.
 
 Of the alternatives of a text the plain one is read, or the web page where that is all there is. A forwarded
-message is read in its place.
+message is read in its place. Attachments of the types we read follow the whole message, each below its name as
+a heading; one that can't be read is named with the reason, and the message is none the worse for it.
 """
 
 import email
 from collections.abc import Iterator
+from dataclasses import replace
 from email.errors import CloseBoundaryNotFoundDefect, MessageError
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import cast
 
-from workers.pipeline.errors import Damaged, LimitExceeded
+from apps.knowledge import media_types
+from workers.pipeline.errors import Damaged, LimitExceeded, NoText, ParseError
+from workers.pipeline.parsing.attached import Attachment, AttachmentReader
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions
 from workers.pipeline.parsing.html import blocks_of
 from workers.pipeline.parsing.pagination import in_batches
@@ -21,6 +25,8 @@ from workers.pipeline.parsing.text import paragraphs_of
 
 MAX_MESSAGE_DEPTH = 20
 MAX_PARTS = 10_000
+# An attachment's heading stands below the message's subject, its own titles below that.
+ATTACHMENT_LEVEL = 2
 # How many times longer a later alternative must be to be preferred.
 MUCH_MORE = 4
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
@@ -28,8 +34,11 @@ SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 _TELLING_HEADERS = ("From", "To", "Subject", "Date", "Received", "Message-ID")
 
 
-def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:  # noqa: ARG001
-    """Unnumbered pages. Raises Damaged for what is no message, LimitExceeded for messages in messages."""
+def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
+    """Unnumbered pages: a message has none, and its attachments' numbers are not its own.
+
+    Raises Damaged for what is no message, LimitExceeded for messages in messages.
+    """
     with path.open("rb") as stream:
         try:
             message = email.message_from_binary_file(stream, policy=default)
@@ -43,10 +52,38 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:  # noqa: A
         raise Damaged(
             "The e-mail message is cut short: the end of its parts is missing. Upload an intact copy."
         )
-    yield from in_batches(_message(message, 1, 1))
+    attached: list[Attachment] = []
+    yield from in_batches(_message(message, 1, 1, attached))
+    reader = AttachmentReader(options)
+    for attachment in attached:
+        yield from _read(attachment, reader)
 
 
-def _message(message: EmailMessage, depth: int, level: int) -> Iterator[Block]:
+def _read(attachment: Attachment, reader: AttachmentReader) -> Iterator[ParsedPage]:
+    """The pages of an attachment below its heading; nothing for one of a type we don't read, or without text."""
+    if not media_types.is_supported(attachment.media_type, attachment.name):
+        return
+    heading: tuple[Block, ...] = (Block(BlockKind.TITLE, attachment.name, ATTACHMENT_LEVEL),)
+    try:
+        for page in reader.read(attachment):
+            blocks = tuple(_below_heading(block) for block in page.blocks)
+            if blocks:
+                yield ParsedPage(None, 1, heading + blocks, page.ocr_confidence)
+                heading = ()
+    except NoText:
+        return
+    except ParseError as error:
+        extent = "This attachment was" if heading else "The rest of this attachment was"
+        reason = Block(BlockKind.PARAGRAPH, f"{extent} not read: {error.message}")
+        yield ParsedPage(None, 1, (*heading, reason))
+
+
+def _below_heading(block: Block) -> Block:
+    return block if block.level is None else replace(block, level=block.level + ATTACHMENT_LEVEL)
+
+
+def _message(message: EmailMessage, depth: int, level: int, attached: list[Attachment]) -> Iterator[Block]:
+    """The message's own text. What is attached to it is added to ``attached``."""
     if depth > MAX_MESSAGE_DEPTH:
         raise LimitExceeded(
             f"The message holds messages nested deeper than {MAX_MESSAGE_DEPTH}, which is the limit."
@@ -56,43 +93,42 @@ def _message(message: EmailMessage, depth: int, level: int) -> Iterator[Block]:
     lines = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(message, name))]
     if lines:
         yield Block(BlockKind.PARAGRAPH, "\n".join(lines))
-    attachments: list[str] = []
-    yield from _content(message, depth, level, attachments)
-    if attachments:
-        yield Block(BlockKind.PARAGRAPH, "Attachments: " + "; ".join(attachments))
+    own: list[Attachment] = []
+    yield from _content(message, depth, level, own)
+    if own:
+        yield Block(BlockKind.PARAGRAPH, "Attachments: " + "; ".join(map(_describe, own)))
+    attached += own
 
 
-def _content(part: EmailMessage, depth: int, level: int, attachments: list[str]) -> Iterator[Block]:
-    """The text of a part and of those in it; what is not read is named in ``attachments``."""
+def _content(part: EmailMessage, depth: int, level: int, attached: list[Attachment]) -> Iterator[Block]:
+    """The text of a part and of those in it; what is attached is added to ``attached``."""
     if depth > MAX_MESSAGE_DEPTH:
         raise LimitExceeded(
             f"The message holds parts nested deeper than {MAX_MESSAGE_DEPTH}, which is the limit."
         )
     kind = part.get_content_type()
     if kind == "multipart/alternative":
-        yield from _best_alternative(part, depth, level, attachments)
+        yield from _best_alternative(part, depth, level, attached)
     elif kind == "message/rfc822":
-        if (name := part.get_filename()) is not None:
-            attachments.append(collapse(name))
         for message in part.get_payload():
-            yield from _message(cast(EmailMessage, message), depth + 1, level + 1)
+            yield from _message(cast(EmailMessage, message), depth + 1, level + 1, attached)
     elif part.is_multipart():
         for child in part.iter_parts() if kind.startswith("multipart/") else part.get_payload():
-            yield from _content(cast(EmailMessage, child), depth + 1, level, attachments)
+            yield from _content(cast(EmailMessage, child), depth + 1, level, attached)
     elif part.is_attachment() or part.get_filename() is not None:
-        attachments.append(_describe(part))
+        attached.append(_attachment(part))
     elif kind in {"text/plain", "text/html"}:
         yield from _text(part, is_page=kind == "text/html")
 
 
-def _best_alternative(part: EmailMessage, depth: int, level: int, attachments: list[str]) -> Iterator[Block]:
+def _best_alternative(
+    part: EmailMessage, depth: int, level: int, attached: list[Attachment]
+) -> Iterator[Block]:
     """The plain text, unless it only says that there is a web page: then that."""
     best: list[Block] = []
     chars = 0
     for child in part.iter_parts():
-        named: list[str] = []
-        blocks = list(_content(cast(EmailMessage, child), depth + 1, level, named))
-        attachments += named
+        blocks = list(_content(cast(EmailMessage, child), depth + 1, level, attached))
         length = sum(len(block.text) for block in blocks)
         if length > MUCH_MORE * chars:
             best, chars = blocks, length
@@ -109,10 +145,16 @@ def _text(part: EmailMessage, *, is_page: bool) -> Iterator[Block]:
     yield from blocks_of(text) if is_page else paragraphs_of(text)
 
 
-def _describe(part: EmailMessage) -> str:
+def _attachment(part: EmailMessage) -> Attachment:
     payload = part.get_payload(decode=True)
-    size = f", {len(payload):,} bytes" if isinstance(payload, bytes) else ""
-    return f"{collapse(part.get_filename() or 'without a name')} ({part.get_content_type()}{size})"
+    name = collapse(part.get_filename() or "") or "without a name"
+    return Attachment(name, part.get_content_type(), payload if isinstance(payload, bytes) else b"")
+
+
+def _describe(attachment: Attachment) -> str:
+    is_read = media_types.is_supported(attachment.media_type, attachment.name)
+    unread = "" if is_read else ", not of a type that is read"
+    return f"{attachment.name} ({attachment.media_type}, {len(attachment.content):,} bytes{unread})"
 
 
 def _is_cut_short(message: EmailMessage) -> bool:

@@ -7,29 +7,22 @@ process of its own, which has limits and is killed when it passes them, in every
 import contextlib
 import logging
 import os
-import select
-import signal
 import socket
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 
-from workers.pipeline.errors import LimitExceeded, ParserCrashed, ParserUnavailable, ParseStopped
+from workers.pipeline.errors import ParserCrashed, ParserUnavailable
 from workers.pipeline.parsing import wire
 from workers.pipeline.parsing.blocks import ParsedPage, ParseLimits, ParseOptions
-from workers.pipeline.parsing.child import memory_limit_error
+from workers.pipeline.parsing.child import cause_of_death, time_limit_error
 from workers.pipeline.parsing.registry import parser_path
 from workers.pipeline.parsing.zygote_client import ZygoteGone, zygote
 
 logger = logging.getLogger(__name__)
 
-ASK_EVERY_SECONDS = 0.5
 # How long the zygote may take to tell how a child ended, which it does at once unless it is gone.
 VERDICT_SECONDS = 10.0
-# A child that dies by a signal this near to its memory limit died of it: C libraries abort, or fall over
-# the null pointer they were given.
-NEAR_MEMORY_LIMIT = 0.7
 
 
 def parse_document(
@@ -85,9 +78,6 @@ class _Child:
 
     def __init__(self, request: wire.Message, limits: ParseLimits, should_stop: Callable[[], bool]) -> None:
         self._limits = limits
-        self._should_stop = should_stop
-        self._waited_seconds = 0.0
-        self._buffer = bytearray()
         self._is_over = False  # the verdict was read: the child is dead and reaped
         self._pages, writing = os.pipe()
         self._leash, theirs = socket.socketpair()
@@ -99,8 +89,7 @@ class _Child:
         finally:
             os.close(writing)
             theirs.close()
-        self._poll = select.poll()
-        self._poll.register(self._pages, select.POLLIN)
+        self._frames = wire.FrameReader(self._pages, limits.timeout_seconds, should_stop)
 
     def __enter__(self) -> "_Child":
         return self
@@ -114,60 +103,17 @@ class _Child:
 
     def receive(self) -> wire.Message | None:
         """The next message; None when the child has died without a last one."""
-        header = self._read(wire.HEADER.size)
-        if header is None:
-            return None
-        (length,) = wire.HEADER.unpack(header)
-        if length > wire.MAX_FRAME_BYTES:
-            raise ParserCrashed
-        body = self._read(length)
-        return None if body is None else wire.decode(body)
+        try:
+            return self._frames.receive()
+        except wire.WaitedTooLong:
+            raise time_limit_error(self._limits) from None
 
     def cause_of_death(self) -> Exception:
-        """What became of a child that fell silent."""
         verdict = self._verdict()
         if verdict is None:
             return ParserUnavailable()
-        died_by = int(verdict["signal"])
-        if died_by == signal.SIGXCPU:
-            return self._time_limit_error()
-        # Nobody of ours sent this SIGKILL: it was the kernel, for want of memory.
-        if died_by == signal.SIGKILL:
-            return memory_limit_error(self._limits)
-        if died_by and int(verdict["peak_bytes"]) > NEAR_MEMORY_LIMIT * self._limits.memory_bytes:
-            return memory_limit_error(self._limits)
         logger.warning("A parser died: %s", verdict)
-        return ParserCrashed()
-
-    def _read(self, size: int) -> bytes | None:
-        while len(self._buffer) < size:
-            self._wait()
-            piece = os.read(self._pages, 1 << 20)
-            if not piece:
-                return None
-            self._buffer += piece
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    def _wait(self) -> None:
-        """Until there is something to read. Raises LimitExceeded, ParseStopped."""
-        while True:
-            left = self._limits.timeout_seconds - self._waited_seconds
-            if left <= 0:
-                raise self._time_limit_error()
-            started = time.monotonic()
-            is_ready = bool(self._poll.poll(1000 * min(left, ASK_EVERY_SECONDS)))
-            self._waited_seconds += time.monotonic() - started
-            if is_ready:
-                return
-            if self._should_stop():
-                raise ParseStopped
-
-    def _time_limit_error(self) -> LimitExceeded:
-        return LimitExceeded(
-            f"Reading the file took longer than {self._limits.timeout_seconds:g} seconds, which is the limit."
-        )
+        return cause_of_death(int(verdict["signal"]), int(verdict["peak_bytes"]), self._limits)
 
     def _kill(self) -> None:
         if self._is_over:

@@ -5,19 +5,86 @@ A frame is its length in four bytes, big endian, and that many bytes of JSON.
 """
 
 import json
+import os
+import select
 import struct
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from workers.pipeline import errors
-from workers.pipeline.errors import ParseError, ParserCrashed
+from workers.pipeline.errors import ParseError, ParserCrashed, ParseStopped
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseLimits, ParseOptions
 
 HEADER = struct.Struct(">I")
 # A page's text is bounded by the parsers; a frame above this is not one of theirs.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
+ASK_EVERY_SECONDS = 0.5
+
 Message = dict[str, Any]
+
+
+class WaitedTooLong(Exception):
+    """The reader's seconds are used up."""
+
+
+class FrameReader:
+    """The messages that come by a pipe.
+
+    ``seconds`` is for all waiting together; the time between two calls does not count. ``should_stop`` is asked
+    about every half second while we wait, and may raise.
+    """
+
+    def __init__(
+        self, descriptor: int, seconds: float, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._descriptor = descriptor
+        self._seconds = seconds
+        self._should_stop = should_stop
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self.waited_seconds = 0.0
+
+    def receive(self) -> Message | None:
+        """The next message; None when the writer is gone without a last one.
+
+        Raises WaitedTooLong, ParseStopped, ParserCrashed for what is no message.
+        """
+        header = self._read(HEADER.size)
+        if header is None:
+            return None
+        (length,) = HEADER.unpack(header)
+        if length > MAX_FRAME_BYTES:
+            raise ParserCrashed
+        body = self._read(length)
+        return None if body is None else decode(body)
+
+    def _read(self, size: int) -> bytes | None:
+        while len(self._buffer) < size:
+            self._wait()
+            piece = os.read(self._descriptor, 1 << 20)
+            if not piece:
+                return None
+            self._buffer += piece
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _wait(self) -> None:
+        while True:
+            left = self._seconds - self.waited_seconds
+            if left <= 0:
+                raise WaitedTooLong
+            started = time.monotonic()
+            is_ready = bool(self._poll.poll(1000 * min(left, ASK_EVERY_SECONDS)))
+            self.waited_seconds += time.monotonic() - started
+            if is_ready:
+                return
+            if self._should_stop():
+                raise ParseStopped
 
 
 def encode(message: Message) -> bytes:

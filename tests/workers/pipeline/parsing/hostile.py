@@ -8,8 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from apps.knowledge.media_types import PLAIN_TEXT
 from workers.pipeline.errors import Damaged
-from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions
+from workers.pipeline.parsing import eml
+from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions, Parser
+from workers.pipeline.parsing.registry import PARSERS
 
 
 def _page(number: int, total: int, text: str) -> ParsedPage:
@@ -88,3 +91,19 @@ def flood(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
 
 def dirty_text(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     yield _page(1, 1, "caf\u0065\u0301 \x00\ud800 end  \r\n\r\n\r\n\r\nnext")
+
+
+def _eml_with(name: str) -> Parser:
+    """The parser of messages, where attached text files are read by the parser ``name`` here."""
+
+    def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
+        PARSERS[PLAIN_TEXT] = f"{__name__}.{name}"
+        yield from eml.parse(path, options)
+
+    return parse
+
+
+eml_with_hang = _eml_with("hang")
+eml_with_hog = _eml_with("hog")
+eml_with_hog_in_c = _eml_with("hog_in_c")
+eml_with_segfault = _eml_with("segfault")

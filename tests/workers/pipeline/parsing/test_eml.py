@@ -1,27 +1,126 @@
-"""E-mail: headers, the text in whichever form it came, forwarded messages, the names of attachments."""
+"""E-mail: headers, the text in whichever form it came, forwarded messages, attachments and what is in them."""
+
+from pathlib import Path
 
 import pytest
 
 from apps.knowledge.media_types import EML
-from tests.fixtures import office
-from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
+from tests.fixtures import documents, office
+from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, options_with, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded
-from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.blocks import Block, BlockKind
+from workers.pipeline.parsing.process import run_parser
 
 HEAD = "From: Ann Ahrens <ann@example.org>\nTo: Ben <ben@example.org>\nDate: Fri, 01 Mar 2024 09:30:00 +0000"
 
 
 def test_message_has_its_subject_as_title_and_names_its_attachments(parse: Parse) -> None:
-    pages = parse(office.message(attachments=[("Plan für Mai.pdf", b"%PDF-"), ("b.zip", b"PK")]), EML)
+    pages = parse(office.message(attachments=[("Plan für Mai.mp4", b"\0" * 5), ("b.zip", b"PK")]), EML)
     title, *blocks = blocks_of(pages)
     assert (title.kind, title.level, title.text) == (BlockKind.TITLE, 1, "Fähre am Montag")
     assert [block.text for block in blocks] == [
         HEAD,
         "The ferry leaves at seven.",
         "Bring a coat.",
-        "Attachments: Plan für Mai.pdf (application/octet-stream, 5 bytes); "
-        "b.zip (application/octet-stream, 2 bytes)",
+        "Attachments: Plan für Mai.mp4 (application/octet-stream, 5 bytes, not of a type that is read); "
+        "b.zip (application/octet-stream, 2 bytes, not of a type that is read)",
     ]
+
+
+def read_titles(blocks: list[Block]) -> list[tuple[str, int | None]]:
+    return [(block.text, block.level) for block in blocks if block.kind is BlockKind.TITLE]
+
+
+def test_attachments_are_read_below_their_names(parse: Parse) -> None:
+    attachments = [
+        ("Plan.pdf", documents.pdf(2)),
+        ("prices.csv", b"Place;Price\nWeir;12\nMill;30\n"),
+        ("note.docx", documents.docx_file()),
+        ("blank.png", documents.blank_image()),
+    ]
+    pages = parse(office.message(attachments=attachments), EML)
+    blocks = blocks_of(pages)
+    titles = read_titles(blocks)
+    assert titles[:4] == [("Fähre am Montag", 1), ("Plan.pdf", 2), ("Chapter 1", 3), ("Chapter 2", 3)]
+    assert ("prices.csv", 2) in titles
+    assert ("note.docx", 2) in titles
+    assert "blank.png" not in dict(titles)  # there is no text in it to stand below its name
+    assert "Place: Mill; Price: 30" in [block.text for block in blocks]
+    assert documents.sentence_of_page(2) in text_of(pages)
+    assert {page.number for page in pages} == {None}
+
+
+def test_scan_that_is_attached_keeps_its_confidence(parse: Parse) -> None:
+    pages = parse(office.message(attachments=[("scan.pdf", documents.scanned_pdf())]), EML)
+    assert [page.ocr_confidence is None for page in pages] == [True, False]
+
+
+def test_message_that_is_attached_as_a_file_is_read_with_its_own_attachments(parse: Parse) -> None:
+    inner = office.message("The inner text.", attachments=[("deep.txt", b"Words at the bottom.")])
+    blocks = blocks_of(parse(office.message(attachments=[("inner.eml", inner)]), EML))
+    assert read_titles(blocks) == [
+        ("Fähre am Montag", 1),
+        ("inner.eml", 2),
+        ("Fähre am Montag", 3),
+        ("deep.txt", 4),
+    ]
+    assert "Words at the bottom." in [block.text for block in blocks]
+
+
+def test_attachments_in_attachments_end_at_the_limit(parse: Parse) -> None:
+    content = office.message("The core.")
+    for depth in range(6):
+        content = office.message(f"Shell {depth}.", attachments=[("inner.eml", content)])
+    text = text_of(parse(content, EML))
+    assert "Shell 5." in text
+    assert "The core." not in text
+    assert "deeper than the limit of 3" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("secret.pdf", documents.encrypted_pdf(), "password protected"),
+        ("cut.pdf", documents.truncated_pdf(), "damaged or cut short"),
+        ("setup.pdf", documents.executable(), "its content is a Windows program"),
+        ("bomb.docx", documents.zip_bomb_docx(), "more than the limit of"),
+        ("huge.png", documents.hundred_megapixel_png(), "60,000,000 pixels"),
+        ("empty.txt", b"", "is empty"),
+    ],
+)
+def test_bad_attachment_is_named_with_the_reason(
+    parse: Parse, name: str, content: bytes, reason: str
+) -> None:
+    pages = parse(office.message(attachments=[(name, content), ("good.txt", b"A good ending.")]), EML)
+    (said,) = [block.text for block in blocks_of(pages) if "not read: " in block.text]
+    assert said.startswith("This attachment was not read: ")
+    assert reason in said
+    assert "A good ending." in text_of(pages)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("hang", "longer than 2 seconds"),
+        ("hog", "of memory"),
+        ("hog_in_c", "of memory"),
+        ("segfault", "fail"),
+    ],
+)
+def test_attachment_that_ends_its_parser_leaves_the_message_whole(
+    tmp_path: Path, behaviour: str, reason: str
+) -> None:
+    """The parser of text files is replaced, in the child alone, by one that behaves so after a page."""
+    path = tmp_path / "message"
+    path.write_bytes(office.message(attachments=[("bad.txt", b"x"), ("good.csv", b"a;b\n1;2\n")]))
+    options = options_with(timeout_seconds=4, memory_bytes=400 * 1024**2)
+    pages = list(run_parser(f"tests.workers.pipeline.parsing.hostile.eml_with_{behaviour}", path, options))
+    said = next(block.text for block in blocks_of(pages) if "not read: " in block.text)
+    assert said.startswith("The rest of this attachment was not read: ")
+    assert reason in said
+    assert "The ferry leaves at seven." in text_of(pages)
+    if behaviour != "hang":  # which has used up the time of all attachments
+        assert "a: 1; b: 2" in text_of(pages)
 
 
 def test_plain_text_goes_before_its_web_page(parse: Parse) -> None:
