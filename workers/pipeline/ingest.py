@@ -34,6 +34,7 @@ from workers.pipeline.errors import EmptyFile, NoText
 from workers.pipeline.limits import parse_limits
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
 from workers.pipeline.parsing.process import parse_document
+from workers.pipeline.reuse import content_key, copy_same_content
 from workers.stopping import is_stopping, wait_for_stop
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,14 @@ class _Attempt:
         if not self.file.size_bytes:
             raise EmptyFile
         with object_store().local_copy(self.file.key) as path:
-            self._index(chunk_pages(self._pages(path), get_embedder()))
+            media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
+            options = self._parse_options()
+            content = content_key(path, self.file, media_type, options)
+            reused = copy_same_content(self.lease, content, prove_life=self._prove_life)
+            if reused is None:
+                self._index(chunk_pages(self._pages(path, media_type, options), get_embedder()))
+            else:
+                self.chunk_count, self.page_count = reused.chunk_count, reused.page_count
         if self.chunk_count == 0:
             raise NoText
         self._prove_life(force=True)
@@ -165,16 +173,25 @@ class _Attempt:
         if self.ocr_confidences:
             payload["ocrPages"] = len(self.ocr_confidences)
             payload["ocrConfidence"] = round(sum(self.ocr_confidences) / len(self.ocr_confidences), 3)
-        leases.complete(self.lease, chunk_count=self.chunk_count, page_count=self.page_count, payload=payload)
+        if reused is not None:
+            payload = {"reused": True, **reused.reading}
+        leases.complete(
+            self.lease,
+            chunk_count=self.chunk_count,
+            page_count=self.page_count,
+            payload=payload,
+            content=content,
+        )
 
-    def _pages(self, path: Path) -> Iterator[ParsedPage]:
-        """The document's pages as the child process yields them, counted on their way."""
-        media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
-        options = ParseOptions(
+    def _parse_options(self) -> ParseOptions:
+        return ParseOptions(
             limits=parse_limits(self.file.organization_id),
             force_ocr=self.file.embedding_mode == EmbeddingMode.OCR,
             ocr_languages=settings.OCR_LANGUAGES,
         )
+
+    def _pages(self, path: Path, media_type: str, options: ParseOptions) -> Iterator[ParsedPage]:
+        """The document's pages as the child process yields them, counted on their way."""
         with closing(parse_document(path, media_type, options, should_stop=self._should_stop)) as pages:
             for page in pages:
                 if page.number is not None:
