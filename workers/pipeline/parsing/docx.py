@@ -1,7 +1,7 @@
 """Word documents by python-docx: its model of styles and parts, and a walk of our own over the body.
 
-The walk also finds what the library's iterators leave out: content controls, text boxes, footnotes and
-endnotes. Deleted text of tracked changes is left out, inserted text stands.
+The walk also finds what the library's iterators leave out: content controls, text boxes, charts, comments,
+footnotes and endnotes. Deleted and hidden text is left out, the inserted text of tracked changes stands.
 """
 
 import zipfile
@@ -21,6 +21,7 @@ from lxml import etree
 from workers.pipeline.errors import Damaged
 from workers.pipeline.parsing.archive import check_expansion
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions
+from workers.pipeline.parsing.charts import CHART_RELATIONS, chart_block
 from workers.pipeline.parsing.docx_styles import StyleBook
 from workers.pipeline.parsing.pagination import in_batches
 from workers.pipeline.parsing.sanitize import collapse
@@ -28,10 +29,20 @@ from workers.pipeline.parsing.sanitize import collapse
 _P, _TBL, _TR, _TC = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _T, _TAB, _BR, _CR, _HYPHEN = qn("w:t"), qn("w:tab"), qn("w:br"), qn("w:cr"), qn("w:noBreakHyphen")
 _TEXT_BOX, _RUN_PROPERTIES, _PROPERTIES = qn("w:txbxContent"), qn("w:rPr"), qn("w:pPr")
+_RUN, _HIDDEN = qn("w:r"), f"{qn('w:rPr')}/{qn('w:vanish')}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _MOVED_AWAY, _DELETED = qn("w:moveFrom"), qn("w:del")
-_NOTE_REFERENCES = {qn("w:footnoteReference"): "footnote", qn("w:endnoteReference"): "endnote"}
-_NOTE_PARTS = {"footnote": RELATIONSHIP_TYPE.FOOTNOTES, "endnote": RELATIONSHIP_TYPE.ENDNOTES}
+_NOTE_REFERENCES = {
+    qn("w:footnoteReference"): "footnote",
+    qn("w:endnoteReference"): "endnote",
+    qn("w:commentReference"): "comment",
+}
+_NOTE_PARTS = {
+    "footnote": RELATIONSHIP_TYPE.FOOTNOTES,
+    "endnote": RELATIONSHIP_TYPE.ENDNOTES,
+    "comment": RELATIONSHIP_TYPE.COMMENTS,
+}
+_CHART, _RELATION = "{*}chart", qn("r:id")
 _ID, _TYPE = qn("w:id"), qn("w:type")
 _SKIPPED_IN_TEXT = frozenset({_FALLBACK, _TEXT_BOX, _RUN_PROPERTIES, _PROPERTIES, _MOVED_AWAY, _DELETED})
 
@@ -107,13 +118,25 @@ class _Walk:
                 and _nearest(box) is element
             ):
                 yield from self._flow(box)
+        yield from self._charts_of(element)
         yield from self._notes_of(element)
+
+    def _charts_of(self, element: Any) -> Iterator[Block]:
+        relations = self._document.part.rels
+        for chart in element.iter(_CHART):
+            relation = relations.get(chart.get(_RELATION))
+            if (
+                relation is not None
+                and relation.reltype.endswith(CHART_RELATIONS)
+                and not relation.is_external
+            ):
+                yield from chart_block(parse_xml(relation.target_part.blob))
 
     def _notes_of(self, element: Any) -> Iterator[Block]:
         for reference in element.iter(*_NOTE_REFERENCES):
-            note = self._notes[_NOTE_REFERENCES[reference.tag]].get(reference.get(_ID))
-            if note:
-                yield Block(BlockKind.PARAGRAPH, note)
+            kind = _NOTE_REFERENCES[reference.tag]
+            if note := self._notes[kind].get(reference.get(_ID)):
+                yield Block(BlockKind.PARAGRAPH, f"Comment: {note}" if kind == "comment" else note)
 
     def _table(self, table: Any) -> Iterator[Block]:
         """A line for each row. A table within a cell becomes part of the cell's text."""
@@ -124,6 +147,7 @@ class _Walk:
                 rows.append(" | ".join(cells))
         if rows:
             yield Block(BlockKind.TABLE, "\n".join(rows))
+        yield from self._charts_of(table)
         yield from self._notes_of(table)
 
     def _read_notes(self, kind: str) -> dict[str, str]:
@@ -170,6 +194,12 @@ def _text(paragraph: Any) -> str:
             parts.append("\n")
         elif element.tag == _HYPHEN:
             parts.append("-")
-        elif element.tag not in _SKIPPED_IN_TEXT and element.tag != _P:
+        elif element.tag not in _SKIPPED_IN_TEXT and element.tag != _P and not _is_hidden(element):
             stack.extend(reversed(element))
     return "".join(parts)
+
+
+def _is_hidden(run: Any) -> bool:
+    """Whether a run is set not to be shown: instructions to typists, indexes' marks, and worse."""
+    mark = run.find(_HIDDEN) if run.tag == _RUN else None
+    return mark is not None and mark.get(qn("w:val"), "1") not in {"0", "false", "off"}

@@ -25,9 +25,10 @@ _TEXT, _TABLE, _OFFICE, _DRAW, _STYLE = (
 _P, _H, _S, _TAB, _BREAK = f"{_TEXT}p", f"{_TEXT}h", f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"
 _TITLES = {"Title": 1, "Subtitle": 2}
 # What hangs on a paragraph and is no part of its sentence.
-_ASIDES = frozenset({f"{_TEXT}note", f"{_DRAW}text-box", f"{_DRAW}custom-shape"})
+_ANNOTATION = f"{_OFFICE}annotation"
+_ASIDES = frozenset({f"{_TEXT}note", f"{_DRAW}text-box", f"{_DRAW}custom-shape", _ANNOTATION})
 _SKIPPED = frozenset({
-    f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_OFFICE}forms", f"{_TEXT}sequence-decls",
+    f"{_TEXT}tracked-changes", f"{_OFFICE}forms", f"{_TEXT}sequence-decls",
     f"{_TEXT}variable-decls", f"{_TEXT}user-field-decls", f"{_OFFICE}event-listeners", f"{_TEXT}bookmark",
 })  # fmt: skip
 
@@ -108,6 +109,9 @@ class _Walk:
             else:
                 yield Block(BlockKind.LIST_ITEM if is_list else BlockKind.PARAGRAPH, text)
         for aside in asides:
+            if aside.tag == _ANNOTATION:
+                yield from _comment(aside)
+                continue
             body = aside.find(f"{_TEXT}note-body")
             yield from self._flow(aside if body is None else body, is_list=False)
 
@@ -126,7 +130,7 @@ class _Walk:
             if next(row.iterancestors(f"{_TABLE}table"), None) is not table:
                 continue
             cells = [
-                collapse(" ".join(_text(paragraph, asides) for paragraph in cell.iter(_P, _H)))
+                collapse(" ".join(_text(paragraph, asides) for paragraph in _paragraphs(cell)))
                 for cell in row.iterchildren(f"{_TABLE}table-cell")
             ]
             if any(cells):
@@ -134,9 +138,23 @@ class _Walk:
         if rows:
             yield Block(BlockKind.TABLE, "\n".join(rows))
         for aside in asides:
+            if aside.tag == _ANNOTATION:
+                yield from _comment(aside)
             body = aside.find(f"{_TEXT}note-body")
             if body is not None:  # the text of other asides is in their cell's already
                 yield from self._flow(body, is_list=False)
+
+
+def _paragraphs(cell: Any) -> Iterator[Any]:
+    """The cell's paragraphs, those in text boxes too, but not those of notes and comments on them."""
+    for paragraph in cell.iter(_P, _H):
+        if next(paragraph.iterancestors(f"{_TEXT}note", _ANNOTATION), None) is None:
+            yield paragraph
+
+
+def _comment(annotation: Any) -> Iterator[Block]:
+    if text := collapse(" ".join(_text(paragraph, []) for paragraph in annotation.iter(_P))):
+        yield Block(BlockKind.PARAGRAPH, f"Comment: {text}")
 
 
 def _text(paragraph: Any, asides: list[Any]) -> str:

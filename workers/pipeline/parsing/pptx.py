@@ -14,6 +14,7 @@ from pptx.util import Length
 from workers.pipeline.errors import Damaged, LimitExceeded
 from workers.pipeline.parsing.archive import ARCHIVE_ERRORS, check_expansion
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage, ParseOptions
+from workers.pipeline.parsing.charts import chart_block
 from workers.pipeline.parsing.sanitize import collapse
 
 MAX_GROUP_DEPTH = 50
@@ -99,7 +100,7 @@ def _shape(shape: Any) -> Iterator[Block]:
         if text := "\n".join(row for row in rows if row.strip(" |")):
             yield Block(BlockKind.TABLE, text)
     elif getattr(shape, "has_chart", False):
-        yield from _chart(shape.chart)
+        yield from chart_block(shape.chart.part._element)
 
 
 def _paragraphs(shape: Any) -> Iterator[Block]:
@@ -111,24 +112,6 @@ def _paragraphs(shape: Any) -> Iterator[Block]:
     kind = BlockKind.LIST_ITEM if is_list and len(paragraphs) > 1 else BlockKind.PARAGRAPH
     for text in paragraphs:
         yield Block(kind, text)
-
-
-def _chart(chart: Any) -> Iterator[Block]:
-    """The chart's title, and a row for each category with the values of its series."""
-    rows = []
-    if chart.has_title and chart.chart_title.has_text_frame:
-        rows.append(collapse(chart.chart_title.text_frame.text))
-    for plot in chart.plots:
-        series = [(collapse(str(item.name)), list(item.values)) for item in plot.series]
-        for index, category in enumerate(plot.categories):
-            cells = [
-                f"{name}: {values[index]:g}"
-                for name, values in series
-                if index < len(values) and values[index] is not None
-            ]
-            rows.append("; ".join([collapse(str(category)), *cells]))
-    if text := "\n".join(row for row in rows if row):
-        yield Block(BlockKind.TABLE, text)
 
 
 def _related_text(slide: Any) -> Iterator[Block]:

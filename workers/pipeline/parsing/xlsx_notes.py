@@ -1,4 +1,4 @@
-"""What stands beside a sheet's cells and not in them: comments, and the text of boxes and shapes."""
+"""What stands beside a sheet's cells and not in them: comments, charts, and the text of boxes and shapes."""
 
 import posixpath
 import zipfile
@@ -7,6 +7,7 @@ from typing import Any
 
 from workers.pipeline.parsing.archive import read_part
 from workers.pipeline.parsing.blocks import Block, BlockKind
+from workers.pipeline.parsing.charts import CHART_RELATIONS, chart_block
 from workers.pipeline.parsing.sanitize import collapse
 
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -15,12 +16,15 @@ _DRAWINGS = "/drawing"
 
 
 def notes_of_sheet(archive: zipfile.ZipFile, sheet_path: str) -> Iterator[Block]:
-    """PARAGRAPH blocks: "Comment on B2: …", and each paragraph of a text box."""
+    """PARAGRAPH blocks: "Comment on B2: …", and each paragraph of a text box; a TABLE for each chart."""
     for kind, target in _related_parts(archive, sheet_path):
         if kind.endswith(_COMMENTS):
             yield from _comments(read_part(archive, target))
         elif kind.endswith(_DRAWINGS):
             yield from _shapes(read_part(archive, target))
+            for shown, chart in _related_parts(archive, target):
+                if shown.endswith(CHART_RELATIONS):
+                    yield from chart_block(read_part(archive, chart))
 
 
 def _related_parts(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[str, str]]:

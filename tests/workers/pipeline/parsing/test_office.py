@@ -78,6 +78,41 @@ def test_open_document_keeps_structure(parse: Parse) -> None:
     ]
 
 
+CHART = (
+    TABLE,
+    None,
+    "Visitors of the weir\nShare of the year\nSpring; Guests: 40.0%; Boats: 12.0%\nSummer; Guests: 95.5%",
+)
+
+
+def test_chart_and_comment_of_a_word_document_are_read(parse: Parse) -> None:
+    content = office.word_with_chart(comment="Ask the keeper.", hidden=" Type here.")
+    assert outline(parse(content, media_types.DOCX)) == [
+        (PARAGRAPH, None, "Few came in spring."),
+        (PARAGRAPH, None, "Comment: Ask the keeper."),
+        CHART,
+    ]
+
+
+def test_chart_of_a_workbook_follows_its_sheet(parse: Parse) -> None:
+    blocks = outline(parse(office.workbook_with_chart(), media_types.XLSX))
+    assert blocks == [(TITLE, 1, "Sheet"), (TABLE, None, "See the chart."), CHART]
+
+
+def test_comments_of_an_open_document_follow_what_they_are_on(parse: Parse) -> None:
+    comment = "<office:annotation><text:p>Ask the keeper.</text:p></office:annotation>"
+    body = (
+        f"<text:p>Few came.{comment}</text:p><table:table><table:table-row><table:table-cell>"
+        f"<text:p>12{comment}</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    assert [text for _, _, text in outline(parse(office.open_document(body), media_types.ODT))] == [
+        "Few came.",
+        "Comment: Ask the keeper.",
+        "12",
+        "Comment: Ask the keeper.",
+    ]
+
+
 def test_encrypted_open_document_asks_for_one_without_password(parse: Parse) -> None:
     with pytest.raises(PasswordProtected):
         parse(office.open_document(is_encrypted=True), media_types.ODT)
