@@ -84,7 +84,7 @@ def check(answer: Any, operation: dict[str, Any], sent: object) -> None:
 
 @pytest.fixture
 def arguments(tenant: Tenant, api: CommittingClient) -> dict[str, str]:
-    body = {"fileName": "a.txt", "contentType": "text/plain"}
+    body = {"fileName": "a.txt", "contentType": "text/plain", "multipart": True}
     file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()
     return {
         "organizationId": tenant.organization.pk,
@@ -95,7 +95,7 @@ def arguments(tenant: Tenant, api: CommittingClient) -> dict[str, str]:
 
 def test_no_body_makes_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
     found = operations_with_body()
-    assert len(found) >= 6
+    assert len(found) >= 9
     for method, path in found:
         send_bodies(api, method, path, path.format(**arguments))
 
@@ -120,7 +120,8 @@ def send_bodies(api: CommittingClient, method: str, path: str, url: str) -> None
         send(examples[0] | changes if is_legal else changes)
 
     for example in examples:
-        assert send(example) < 300, example  # the document's own examples are right
+        # The document's own examples are right; but nobody sent the parts that one of them lists.
+        assert send(example) < 300 or path.endswith("/multipart/complete"), example
     send_changed()
 
 

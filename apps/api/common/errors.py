@@ -99,7 +99,7 @@ def _sentences(problems: Any, where: str = "") -> Iterator[str]:
     if isinstance(problems, dict):
         for name, inner in problems.items():
             label = f"Item {name + 1}" if isinstance(name, int) else str(name)
-            yield from _sentences(inner, f"{label}: ")
+            yield from _sentences(inner, f"{where}{label}: ")
     elif isinstance(problems, list):
         for number, inner in enumerate(problems):
             yield from _sentences(inner, where or (f"Item {number + 1}: " if isinstance(inner, dict) else ""))

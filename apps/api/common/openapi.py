@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
@@ -19,6 +19,20 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
             "scheme": "bearer",
             "description": "`Authorization: Bearer <key>`. A key belongs to one user and one organization.",
         }
+
+
+class NullableObject(serializers.Serializer):
+    """A base for what may be null wherever it is told. OpenAPI 3.0 can't say so where a schema is referred to:
+    ``nullable`` beside an ``allOf`` allows nothing that the referred schema does not."""
+
+
+class NullableObjectSchema(OpenApiSerializerExtension):
+    target_class = NullableObject
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return schema | {"nullable": True}
 
 
 def problem_response(

@@ -71,6 +71,10 @@ _PROBLEMS = {
         "The body is not JSON.",
         Problem(415, "unsupported_media_type", 'Unsupported media type "text/csv" in request.'),
     ),
+    422: (
+        "The `Idempotency-Key` came with another request before.",
+        Problem(422, "idempotency_key_reused", "This Idempotency-Key was used for another request."),
+    ),
     429: (
         "Too much at once; `Retry-After` says when to try again.",
         Problem(

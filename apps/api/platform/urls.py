@@ -3,7 +3,7 @@
 from django.urls import path
 
 from apps.api.common import converters  # noqa: F401 - registers <id:…>
-from apps.api.platform.views import files, knowledge_bases, organizations
+from apps.api.platform.views import files, knowledge_bases, organizations, uploads
 from apps.api.platform.views.search import SearchView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
@@ -17,8 +17,12 @@ urlpatterns = [
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files", files.FilesView.as_view()),
-    path(f"{_KNOWLEDGE_BASE}/files/upload-url", files.UploadUrlView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/files/upload-url", uploads.UploadUrlView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/files/upload-urls", uploads.UploadUrlsView.as_view()),
     path(_FILE, files.FileDetailView.as_view()),
+    path(f"{_FILE}/multipart", uploads.MultipartView.as_view()),
+    path(f"{_FILE}/multipart/part-urls", uploads.PartUrlsView.as_view()),
+    path(f"{_FILE}/multipart/complete", uploads.CompleteView.as_view()),
     path(f"{_FILE}/s3-ingest", files.S3IngestView.as_view()),
     path(f"{_FILE}/reindex", files.ReindexView.as_view()),
     path(f"{_FILE}/download-link", files.DownloadLinkView.as_view()),

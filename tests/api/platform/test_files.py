@@ -50,7 +50,7 @@ def test_upload_url_answers_the_file_and_where_to_put_it(api: CommittingClient, 
     answer = api.post(f"{tenant.library_url}/files/upload-url", body, format="json")
     assert answer.status_code == 200
     file = answer.json()
-    assert set(file) == FIELDS | {"uploadUrl"}
+    assert set(file) == FIELDS | {"uploadUrl", "multipart"}
     assert file["key"] == (f"orgs/{tenant.organization.pk}/kbs/{tenant.library.pk}/files/{file['fileId']}")
     assert file["status"] == "WAITING-UPLOAD"
     assert file["tags"] == ["b", "a"]

@@ -1,28 +1,14 @@
-import re
-
-from django.core.validators import RegexValidator
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import (
     EmptyAsNullField,
     MetadataField,
-    OptionalTextField,
-    OptionalUrlField,
-    StrictCharField,
     StrictChoiceField,
-    TagsField,
 )
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
-from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 
-UPLOAD_URL_INPUT = {
-    "fileName": "handbook.pdf",
-    "contentType": "application/pdf",
-    "tags": ["manual"],
-    "metadata": {"year": 2026, "final": True},
-}
 FILE = {
     "fileId": "file-01k9a3e7h9k2m5p8s1v4x7z0ab",
     "knowledgeBaseId": "kb-01k9a3d2f5w8r1s4t7y0z3b6cd",
@@ -50,18 +36,6 @@ FILE = {
     "tags": ["manual"],
     "metadata": {"year": 2026, "final": True},
 }
-WAITING_FILE = FILE | {
-    "status": "WAITING-UPLOAD",
-    "updatedAt": FILE["createdAt"],
-    "sizeBytes": None,
-    "pageCount": None,
-    "pagesDone": 0,
-    "progress": 0,
-    "chunkCount": 0,
-    "uploadUrl": "https://kb.example.com/objects/orgs/…?token=…",
-}
-# type/subtype, and parameters of printable ASCII: it is sent back as a header
-_CONTENT_TYPE = re.compile(r"\A[\w.+-]+/[\w.+-]+( *; *[\w.+-]+=[^;\s]+)* *\Z", re.ASCII)
 
 
 class FilePageQuery(PageQuery):
@@ -82,33 +56,6 @@ class FilePageQuery(PageQuery):
 
 class FileEventPageQuery(PageQuery):
     orderBy = OrderByField({"createdAt": "id"})
-
-
-@extend_schema_serializer(examples=[OpenApiExample("A PDF", value=UPLOAD_URL_INPUT, request_only=True)])
-class UploadUrlInputSerializer(serializers.Serializer):
-    fileName = StrictCharField(source="file_name", max_length=255, help_text="A name, without a path.")
-    contentType = StrictCharField(
-        source="content_type",
-        max_length=150,
-        validators=[RegexValidator(_CONTENT_TYPE, "A media type is expected, such as application/pdf.")],
-        help_text="The media type of the bytes, such as `application/pdf`. The PUT must carry the same.",
-    )
-    embeddingMode = StrictChoiceField(
-        source="embedding_mode",
-        choices=EmbeddingMode.choices,
-        default=EmbeddingMode.TEXT,
-        help_text="`TEXT` reads the text layer, and by OCR the pages without one; `OCR` reads every page by OCR.",
-    )
-    customInstructions = OptionalTextField(
-        source="custom_instructions", max_length=4000, style={"base_template": "textarea.html", "rows": 2}
-    )
-    externalFileUrl = OptionalUrlField(
-        source="external_file_url",
-        max_length=2000,
-        help_text="Where the original lives; search results carry it.",
-    )
-    tags = TagsField(help_text="Searches can be narrowed to files with one of these.")
-    metadata = MetadataField(help_text="Searches can be narrowed to files with these values.")
 
 
 @extend_schema_serializer(
@@ -147,21 +94,6 @@ class FileSerializer(serializers.Serializer):
     chunkCount = serializers.IntegerField(source="chunk_count", help_text="How many passages can be found.")
     tags = serializers.ListField(child=serializers.CharField())
     metadata = MetadataField(required=True)
-
-
-@extend_schema_serializer(
-    examples=[OpenApiExample("A file to come", value=WAITING_FILE, response_only=True)], many=False
-)
-class FileWithUploadUrlSerializer(FileSerializer):
-    """A file to come, and where to PUT its bytes."""
-
-    uploadUrl = serializers.SerializerMethodField(
-        help_text="Takes one PUT of the raw bytes with the declared Content-Type. No token; it expires."
-    )
-
-    @extend_schema_field(serializers.URLField())
-    def get_uploadUrl(self, file: File) -> str:
-        return str(self.context["upload_url"])
 
 
 class FileDeletedSerializer(serializers.Serializer):

@@ -13,7 +13,7 @@ from apps.api.platform.serializers import files as s
 from apps.api.platform.views.base import FileView, KnowledgeBaseView
 from apps.events.models import Event
 from apps.knowledge.files import delete_file, download_link, reindex
-from apps.knowledge.uploads import request_upload, take_upload
+from apps.knowledge.uploads import take_upload
 from apps.orgs.roles import Ability
 
 TAGS = ["Files"]
@@ -40,31 +40,6 @@ class FilesView(KnowledgeBaseView):
         if status := query.get("status"):
             rows = rows.filter(status=status)
         return self.answer(s.FilePageSerializer(paginate(rows, query)))
-
-
-class UploadUrlView(KnowledgeBaseView):
-    """Announce a file, and get the URL to PUT its bytes to."""
-
-    name = "Upload URL"
-    inputs = {"POST": s.UploadUrlInputSerializer}
-
-    @extend_schema(
-        operation_id="createUploadUrl",
-        tags=TAGS,
-        summary="Announce a file and get its upload URL",
-        description=(
-            "Then `PUT` the raw bytes to `uploadUrl` with the same Content-Type and without a token. The PUT "
-            "starts the ingestion by itself. The URL works once, and until it expires; it refuses another "
-            "Content-Type (415), more bytes than allowed (413) and a second PUT (409)."
-        ),
-        request=s.UploadUrlInputSerializer,
-        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 429, 503, body=True)},
-    )
-    def post(self, request: Request, **_: str) -> Response:
-        file, url = request_upload(
-            knowledge_base=self.knowledge_base, creator=self.access.user, **self.validated()
-        )
-        return self.answer(s.FileWithUploadUrlSerializer(file, context={"upload_url": url}))
 
 
 class FileDetailView(FileView):

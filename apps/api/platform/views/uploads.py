@@ -1,0 +1,178 @@
+"""Files on their way in: announced one by one or many at once, in one piece or in parts."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.common import idempotency
+from apps.api.platform.errors import problems
+from apps.api.platform.serializers import uploads as s
+from apps.api.platform.serializers.files import FileSerializer
+from apps.api.platform.views.base import FileView, KnowledgeBaseView
+from apps.base.errors import NotFound
+from apps.knowledge.models import KnowledgeBase
+from apps.knowledge.multipart import abort_upload, arrived_parts, complete_upload, part_urls
+from apps.knowledge.naming import check_name_and_type
+from apps.knowledge.storage.contracts import PartClaim
+from apps.knowledge.upload_requests import Upload, UploadRequest, offer_again, request_uploads
+
+TAGS = ["Files"]
+
+
+class AnnouncingView(KnowledgeBaseView):
+    def announce(self, knowledge_base: KnowledgeBase, bodies: Sequence[dict[str, Any]]) -> list[Upload]:
+        """Announce these files, or answer again for those that the same request announced before."""
+        announce = partial(
+            request_uploads,
+            knowledge_base=knowledge_base,
+            creator=self.access.user,
+            requests=[UploadRequest(**body) for body in bodies],
+        )
+        return idempotency.once(
+            self.request,
+            organization_id=self.access.organization.pk,
+            make=lambda remember: announce(also=remember),
+            repeat=self._offer_again,
+        )
+
+    def _offer_again(self, file_ids: Sequence[str]) -> list[Upload]:
+        files = self.files().in_bulk(file_ids)
+        if len(files) < len(file_ids):
+            raise NotFound("What this Idempotency-Key announced was deleted since.")
+        return [offer_again(files[file_id]) for file_id in file_ids]
+
+
+def _context(uploads: Sequence[Upload]) -> dict[str, Any]:
+    return {"uploads": {upload.file.pk: upload for upload in uploads}}
+
+
+class UploadUrlView(AnnouncingView):
+    """Announce a file, and get the URL to PUT its bytes to."""
+
+    name = "Upload URL"
+    inputs = {"POST": s.UploadUrlInputSerializer}
+
+    @extend_schema(
+        operation_id="createUploadUrl",
+        tags=TAGS,
+        summary="Announce a file and get its upload URL",
+        description=(
+            "Then `PUT` the raw bytes to `uploadUrl` with the same Content-Type and without a token. The PUT "
+            "starts the ingestion by itself. The URL works once, and until it expires; it refuses another "
+            "Content-Type (415), more bytes than allowed (413) and a second PUT (409).\n\n"
+            "A file of more than 100 MB, by its `sizeBytes`, comes **in parts**: `uploadUrl` is null, and "
+            "`multipart` says how large the parts are and where they go."
+        ),
+        parameters=[idempotency.PARAMETER],
+        request=s.UploadUrlInputSerializer,
+        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 422, 429, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        knowledge_base, body = self.knowledge_base, self.validated()
+        check_name_and_type(body["file_name"], body["content_type"])  # whose message numbers no items
+        uploads = self.announce(knowledge_base, [body])
+        return self.answer(s.FileWithUploadUrlSerializer(uploads[0].file, context=_context(uploads)))
+
+
+class UploadUrlsView(AnnouncingView):
+    """Announce many files, and get the URLs to PUT their bytes to."""
+
+    name = "Upload URLs"
+    inputs = {"POST": s.UploadUrlsInputSerializer}
+
+    @extend_schema(
+        operation_id="createUploadUrls",
+        tags=TAGS,
+        summary="Announce up to 100 files and get their upload URLs",
+        description=(
+            "As many calls of `upload-url`, in one: the answers are in the order of the files. All are "
+            "announced or none: when one is not right, the 400 says which (`Item 3: …`). "
+            "With an `Idempotency-Key` the call can be repeated safely."
+        ),
+        parameters=[idempotency.PARAMETER],
+        request=s.UploadUrlsInputSerializer,
+        responses={200: s.FilesWithUploadUrlsSerializer, **problems(403, 404, 422, 429, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        uploads = self.announce(self.knowledge_base, self.validated()["files"])
+        items = {"items": [upload.file for upload in uploads]}
+        return self.answer(s.FilesWithUploadUrlsSerializer(items, context=_context(uploads)))
+
+
+class MultipartView(FileView):
+    """An upload in parts as it stands."""
+
+    name = "Upload in parts"
+    below = {"URLs of parts": "part-urls", "Complete": "complete"}
+
+    @extend_schema(
+        operation_id="getMultipartUpload",
+        tags=TAGS,
+        summary="List the parts that arrived",
+        description="To go on with an upload that broke off: send what is missing, then complete it.",
+        responses={200: s.ArrivedPartsSerializer, **problems(403, 404, 409, 503)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        return self.answer(s.ArrivedPartsSerializer({"file": self.file, "parts": arrived_parts(self.file)}))
+
+    @extend_schema(
+        operation_id="abortMultipartUpload",
+        tags=TAGS,
+        summary="Give up an upload in parts",
+        description=(
+            "Its parts are removed, and the file becomes an ERROR (`upload_aborted`) that may be deleted. "
+            "Deleting the file at once does the same. Repeating it changes nothing."
+        ),
+        responses={200: FileSerializer, **problems(403, 404, 409, 503)},
+    )
+    def delete(self, request: Request, **_: str) -> Response:
+        abort_upload(self.file, actor_id=self.access.user.pk)
+        return self.answer(FileSerializer(self.reread_file()))
+
+
+class PartUrlsView(FileView):
+    """Where parts go."""
+
+    name = "URLs of parts"
+    inputs = {"POST": s.PartUrlsInputSerializer}
+
+    @extend_schema(
+        operation_id="createPartUrls",
+        tags=TAGS,
+        summary="Get the URLs of parts",
+        description=(
+            "`PUT` the bytes of each part to its URL, in any order, several at once; a part may be sent "
+            "again. Keep the `ETag` that each PUT answers. Asking keeps the upload from being given up."
+        ),
+        request=s.PartUrlsInputSerializer,
+        responses={200: s.PartUrlsSerializer, **problems(403, 404, 409, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        parts, expires_at = part_urls(self.file, self.validated()["part_numbers"])
+        return self.answer(s.PartUrlsSerializer({"parts": parts, "expiresAt": expires_at}))
+
+
+class CompleteView(FileView):
+    """All parts are there: put them together."""
+
+    name = "Complete"
+    inputs = {"POST": s.CompleteInputSerializer}
+
+    @extend_schema(
+        operation_id="completeMultipartUpload",
+        tags=TAGS,
+        summary="Put the parts together",
+        description=(
+            "Starts the ingestion. It may be repeated: after it has succeeded that changes nothing, and when "
+            "it was refused the parts are still there."
+        ),
+        request=s.CompleteInputSerializer,
+        responses={200: FileSerializer, **problems(403, 404, 409, 503, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        complete_upload(self.file, [PartClaim(**part) for part in self.validated()["parts"]])
+        return self.answer(FileSerializer(self.reread_file()))
