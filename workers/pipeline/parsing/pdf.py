@@ -1,6 +1,7 @@
 """PDF by PDFium: the text layer page by page, and OCR for the pages that have none to speak of."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from PIL import Image
 from workers.pipeline.errors import Damaged, LimitExceeded, PasswordProtected
 from workers.pipeline.parsing.blocks import Block, ParsedPage, ParseOptions
 from workers.pipeline.parsing.ocr import read_picture
-from workers.pipeline.parsing.pdf_annotations import prepare_forms, read_annotations
+from workers.pipeline.parsing.pdf_annotations import name_attachments, prepare_forms, read_annotations
 from workers.pipeline.parsing.pdf_layout import BodySize, arrange
 from workers.pipeline.parsing.pdf_lines import TextLayer, read_text_layer
 from workers.pipeline.parsing.pdf_outline import Outline, read_outline
+from workers.pipeline.parsing.pdf_xfa import is_dynamic_form, read_dynamic_form
 
 OCR_DPI = 300
 POINTS_PER_INCH = 72
@@ -32,7 +34,8 @@ _HEAD_BYTES = 2048
 
 
 def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
-    """One ParsedPage for each page of the document, also for empty ones, numbered from 1.
+    """One ParsedPage for each page of the document, also for empty ones, numbered from 1; for a dynamic form,
+    which has pages only once it is drawn, one without a number. The last one names what is attached.
 
     Raises PasswordProtected (an owner's or an empty password does not count), Damaged, LimitExceeded.
     """
@@ -45,11 +48,19 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
             raise LimitExceeded(
                 f"The PDF has {total:,} pages, more than the limit of {options.limits.max_pages:,}."
             )
+        if is_dynamic_form(document) and (form := tuple(read_dynamic_form(document))):
+            yield ParsedPage(None, 1, form)
+            return
         prepare_forms(document)
         outline = read_outline(document)
         body = _sample_body_size(document, total)
+        has_text = False
         for index in range(total):
-            yield _read_page(document, index, total, options, outline, body)
+            page = _read_page(document, index, total, options, outline, body)
+            has_text = has_text or bool(page.blocks)
+            if index == total - 1 and has_text:  # a name alone is not what the document says
+                page = replace(page, blocks=(*page.blocks, *name_attachments(document)))
+            yield page
     finally:
         document.close()
 

@@ -1,4 +1,5 @@
-"""What stands on a PDF page beside its text layer: values filled into forms, typed notes, comments."""
+"""What stands on a PDF page beside its text layer: values filled into forms, typed notes, comments; and the
+names of the files attached to the document."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from workers.pipeline.parsing.blocks import Block, BlockKind
 from workers.pipeline.parsing.sanitize import collapse
 
 MAX_ANNOTATIONS = 10_000  # of a page
+MAX_ATTACHMENTS = 1_000
 
 _FIELDS_WITH_TEXT = frozenset(
     {raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX}
@@ -39,6 +41,17 @@ def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> Iter
                 yield Block(BlockKind.PARAGRAPH, text)
         finally:
             raw.FPDFPage_CloseAnnot(annotation)
+
+
+def name_attachments(document: pdfium.PdfDocument) -> Iterator[Block]:
+    names = []
+    for index in range(min(document.count_attachments(), MAX_ATTACHMENTS)):
+        try:
+            names.append(collapse(document.get_attachment(index).get_name()))
+        except pdfium.PdfiumError:
+            continue
+    if names := [name for name in names if name]:
+        yield Block(BlockKind.PARAGRAPH, "Attachments: " + "; ".join(names))
 
 
 def _text(document: pdfium.PdfDocument, annotation: Any) -> str:

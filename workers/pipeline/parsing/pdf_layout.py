@@ -7,6 +7,7 @@ from itertools import groupby
 
 from workers.pipeline.parsing.blocks import Block, BlockKind
 from workers.pipeline.parsing.paragraphs import join_lines
+from workers.pipeline.parsing.pdf_columns import in_reading_order
 from workers.pipeline.parsing.pdf_lines import Line
 from workers.pipeline.parsing.pdf_outline import title_key
 
@@ -41,8 +42,8 @@ class BodySize:
 
 
 def arrange(lines: Iterable[Line], body: BodySize, outline_titles: Mapping[str, int]) -> Iterator[Block]:
-    """Blocks in the order of the lines. ``outline_titles``: the keys of titles on this page, their depth."""
-    for grid, run in groupby(lines, key=lambda line: line.grid):
+    """Blocks in reading order. ``outline_titles``: the keys of titles on this page, their depth."""
+    for grid, run in groupby(in_reading_order(list(lines)), key=lambda line: line.grid):
         if grid is None:
             yield from _flow(run, body, outline_titles)
         else:

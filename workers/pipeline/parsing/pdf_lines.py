@@ -1,7 +1,7 @@
 """A PDF page's text layer as lines with their place and size, and whether it can be trusted.
 
 PDFium gives the text with its line ends. The boxes of a line's first and last character are all that
-paragraphs and headings need, so only these are asked for.
+paragraphs and headings need, and those beside its blanks tell columns; only these are asked for.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from workers.pipeline.parsing.pdf_tables import Grid, find_grids
+from workers.pipeline.parsing.pdf_tables import Grid, Rule, find_grids
 
 # Above this share of characters that PDFium can't map to Unicode, or that are no characters, the text is
 # not what the page shows.
@@ -35,6 +35,19 @@ _LEADER = re.compile(r"[\s._·…-]+")  # the dots of a table of contents
 _BLANK = re.compile(r"\s+")
 
 
+# A gap of so many line heights parts two cells or columns. It is some one em: blanks are a third of that.
+WIDE_GAP = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a line between two wide gaps."""
+
+    text: str
+    left: float
+    right: float
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """Coordinates in points, from the page's lower left corner. ``height`` is the height of the line's
@@ -46,6 +59,7 @@ class Line:
     top: float
     bottom: float
     height: float
+    segments: tuple[Segment, ...] = ()  # where there are wide gaps in it
     # Of a line within a ruled table: which table, and its row, column and text for each cell.
     grid: Grid | None = None
     cells: tuple[tuple[int, int, str], ...] = ()
@@ -69,7 +83,7 @@ class TextLayer:
 
 
 def read_text_layer(page: pdfium.PdfPage) -> TextLayer:
-    """The lines in the order of the page's content, which is the reading order of nearly all writers."""
+    """The lines in the order of the page's content. Text that lies wholly outside of the page is left out."""
     text_page = page.get_textpage()
     try:
         count = text_page.count_chars()
@@ -77,7 +91,10 @@ def read_text_layer(page: pdfium.PdfPage) -> TextLayer:
             return TextLayer((), 0, False)
         text = _text(text_page, count)
         grids = find_grids(page)
-        lines = tuple(_lines(text_page, text, grids))
+        frame = Rule(*page.get_bbox())
+        lines = tuple(
+            on_page for line in _lines(text_page, text, grids) if (on_page := _clip(line, frame)) is not None
+        )
         chars = sum(len(_BLANK.sub("", line.text)) for line in lines)
         return TextLayer(lines, chars, _is_garbled(text_page, text, count))
     finally:
@@ -110,13 +127,55 @@ def _lines(text_page: pdfium.PdfTextPage, text: str, grids: list[Grid]) -> list[
 def _line(text_page: pdfium.PdfTextPage, text: str, first: int, last: int) -> Line:
     left1, bottom1, right1, top1 = _box(text_page, first)
     left2, bottom2, right2, top2 = _box(text_page, last)
+    height = max(top1 - bottom1, top2 - bottom2)
     return Line(
         text=_readable(text),
         left=min(left1, left2),
         right=max(right1, right2),
         top=max(top1, top2),
         bottom=min(bottom1, bottom2),
-        height=max(top1 - bottom1, top2 - bottom2),
+        height=height,
+        segments=_segments(text_page, text, first, height),
+    )
+
+
+def _segments(text_page: pdfium.PdfTextPage, text: str, first: int, height: float) -> tuple[Segment, ...]:
+    """The parts of a line from left to right that wide gaps divide; none where there is no such gap."""
+    segments: list[Segment] = []
+    start = 0
+    left = None
+    for blank in _BLANK.finditer(text):
+        _, _, right, _ = _box(text_page, first + blank.start() - 1)
+        next_left, _, _, _ = _box(text_page, first + blank.end())
+        if next_left - right > WIDE_GAP * height > 0:
+            if left is None:
+                left, _, _, _ = _box(text_page, first)
+            segments.append(Segment(_readable(text[start : blank.start()]), left, right))
+            start, left = blank.end(), next_left
+    if left is None or not segments:
+        return ()
+    _, _, right, _ = _box(text_page, first + len(text) - 1)
+    return (*segments, Segment(_readable(text[start:]), left, right))
+
+
+def _clip(line: Line, frame: Rule) -> Line | None:
+    """What of the line is on the page, by the parts that wide gaps divide it into; None where nothing is."""
+    if line.height <= 0:
+        return line  # there is no telling
+    if line.bottom >= frame.top or line.top <= frame.bottom:
+        return None
+    if line.left >= frame.left and line.right <= frame.right:
+        return line
+    parts = line.segments or (Segment(line.text, line.left, line.right),)
+    inside = tuple(part for part in parts if part.right > frame.left and part.left < frame.right)
+    if not inside:
+        return None
+    return replace(
+        line,
+        text=" ".join(part.text for part in inside),
+        left=inside[0].left,
+        right=inside[-1].right,
+        segments=inside if len(inside) > 1 else (),
     )
 
 

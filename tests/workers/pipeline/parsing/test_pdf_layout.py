@@ -1,0 +1,99 @@
+"""What a PDF page is read as: the order of its lines, tables set by white space, and what is not on the page."""
+
+import pytest
+
+from apps.knowledge.media_types import PDF
+from tests.fixtures import documents
+from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
+from workers.pipeline.errors import NoText
+from workers.pipeline.parsing.blocks import BlockKind
+
+LEFT = [f"The left column has its line {number}" for number in range(1, 9)]
+RIGHT = [f"and the right one its own {number}" for number in range(1, 9)]
+TABLE = [
+    ("Austria", "8.9", "Vienna", "German"),
+    ("Belgium", "11.5", "Brussels", "Dutch, French, German"),
+    ("Czech Republic", "10.7", "Prague", "Czech"),
+]
+
+
+def rows_at(
+    rows: list[tuple[str, ...]], columns: tuple[int, ...], top: int = 740
+) -> list[tuple[float, float, str]]:
+    return [
+        (x, top - 14 * number, cell)
+        for number, row in enumerate(rows)
+        for x, cell in zip(columns, row, strict=True)
+    ]
+
+
+def test_columns_written_across_are_read_one_after_the_other(parse: Parse) -> None:
+    pages = parse(
+        documents.pdf_across_columns(LEFT, RIGHT, heading="Two columns of text below one title"), PDF
+    )
+    text = text_of(pages)
+    places = [text.index(line) for line in ("Two columns", *LEFT, *RIGHT)]
+    assert places == sorted(places)
+
+
+def test_columns_written_one_after_the_other_stay_so(parse: Parse) -> None:
+    strings = [(72.0, 750.0 - 14 * number, line) for number, line in enumerate(LEFT)]
+    strings += [(330.0, 750.0 - 14 * number, line) for number, line in enumerate(RIGHT)]
+    text = text_of(parse(documents.pdf_of_strings(strings), PDF))
+    places = [text.index(line) for line in (*LEFT, *RIGHT)]
+    assert places == sorted(places)
+
+
+def test_table_set_by_white_space_is_rows_of_cells(parse: Parse) -> None:
+    strings = [(72.0, 780.0, "What follows is no longer running text."), *rows_at(TABLE, (72, 180, 250, 340))]
+    strings.append((72.0, 640.0, "It is again."))
+    (page,) = parse(documents.pdf_of_strings(strings), PDF)
+    assert [(block.kind, block.text) for block in page.blocks] == [
+        (BlockKind.PARAGRAPH, "What follows is no longer running text."),
+        (BlockKind.TABLE, "\n".join(" | ".join(row) for row in TABLE)),
+        (BlockKind.PARAGRAPH, "It is again."),
+    ]
+
+
+def test_list_whose_bullets_stand_apart_is_no_table(parse: Parse) -> None:
+    items = [("•", "Two lenses"), ("•", "A tripod of ash"), ("•", "Bread"), ("•", "A flask")]
+    (page,) = parse(documents.pdf_of_strings(rows_at(items, (72, 100))), PDF)
+    assert {block.kind for block in page.blocks} == {BlockKind.LIST_ITEM}
+    assert [block.text for block in page.blocks] == [f"• {text}" for _, text in items]
+
+
+def test_lines_written_from_the_bottom_up_are_read_from_the_top(parse: Parse) -> None:
+    lines = ["Signed on Friday.", "By the keeper.", "At the weir."]
+    strings = [(72.0, 700.0 - 14 * number, line) for number, line in enumerate(lines)]
+    assert text_of(parse(documents.pdf_of_strings(strings[::-1]), PDF)) == " ".join(lines)
+
+
+def test_right_to_left_text_is_in_logical_order(parse: Parse) -> None:
+    assert text_of(parse(documents.pdf_right_to_left("שלוםחבר"), PDF)) == "שלוםחבר"
+
+
+def test_text_beside_the_page_is_not_read(parse: Parse) -> None:
+    inside, outside = (72.0, 700.0, "On the page."), (-300.0, 700.0, "Beside the page.")
+    assert text_of(parse(documents.pdf_of_strings([inside, outside]), PDF)) == "On the page."
+    with pytest.raises(NoText):
+        parse(documents.pdf_of_strings([outside]), PDF)
+
+
+def test_raised_figure_does_not_break_a_line(parse: Parse) -> None:
+    (page,) = parse(documents.pdf_with_raised("Its area is 12 km", "2", " all told."), PDF)
+    assert [block.text for block in page.blocks] == ["Its area is 12 km2 all told."]
+
+
+def test_attached_files_are_named_where_there_is_text(parse: Parse) -> None:
+    blocks = blocks_of(parse(documents.pdf_with_attachment("prices.csv"), PDF))
+    assert [block.text for block in blocks] == ["See what is attached.", "Attachments: prices.csv"]
+
+
+def test_dynamic_form_is_read_and_not_its_waiting_page(parse: Parse) -> None:
+    (page,) = parse(documents.dynamic_form(), PDF)
+    assert page.number is None
+    assert [block.text for block in page.blocks] == [
+        "Application for a berth",
+        "Name of the boat",
+        "boat: Grey Heron",
+    ]
