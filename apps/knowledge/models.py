@@ -206,7 +206,7 @@ class Tombstone(models.Model):
         max_length=1024, blank=True, help_text="Of the whole file: parts that are to go too."
     )
     purge_after = models.DateTimeField()
-    attempts = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)  # how often it was purged, and had to stay
     last_error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 

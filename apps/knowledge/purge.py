@@ -38,6 +38,7 @@ def purge(tombstone: Tombstone) -> bool:
         logger.warning("%s could not be purged yet: %s", tombstone, error.message)
         return False
     if not clean or tombstone.purge_after > timezone.now():
+        Tombstone.objects.filter(pk=tombstone.pk).update(attempts=F("attempts") + 1, last_error="")
         return False
     Tombstone.objects.filter(pk=tombstone.pk).delete()
     return True

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -68,8 +68,7 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
         uploads_to_look_for = _sample(waiting)
         expired_leases = list(stale.order_by("lease_expires_at")[:BATCH])
         forgotten = _forgotten(queued, now, is_queue_new=is_queue_new or at_start)
-        # What failed goes behind what was not tried yet, so that it holds nobody up.
-        due = list(Tombstone.objects.filter(purge_after__lte=now).order_by("attempts", "purge_after")[:BATCH])
+        due = _to_purge(now)
     found = [_each(file, _look_for_upload) for file in uploads_to_look_for]
     swept = Swept(
         uploads_taken=found.count("taken"),
@@ -108,6 +107,20 @@ def _with_needless_parts() -> list[File]:
     with system_scope("sweep"):
         files = File.objects.exclude(multipart_upload_id="").exclude(status=FileStatus.WAITING_UPLOAD)
         return list(files.order_by("?")[:BATCH])
+
+
+def _to_purge(now: datetime) -> list[Tombstone]:
+    """What is due; and deleted files that were not purged at once, since the message got lost or the store was
+    away: their bytes are not to stay until no PUT can come any more. What failed goes behind what was not tried
+    yet, so that it holds nobody up."""
+    is_due = Q(purge_after__lte=now)
+    sent_long_ago = Q(created_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS))
+    is_whole = Q(revision=None) & (Q(attempts=0) | ~Q(last_error=""))
+    return list(
+        Tombstone.objects.filter(is_due | sent_long_ago & is_whole).order_by("attempts", "purge_after")[
+            :BATCH
+        ]
+    )
 
 
 def _each(row: Row, act: Callable[[Row], Result]) -> Result | None:

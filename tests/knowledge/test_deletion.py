@@ -17,6 +17,7 @@ from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.purge import purge
 from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import StoreUnavailable
 from apps.knowledge.sweep import sweep
 from apps.knowledge.uploads import NotUploadedYet, object_arrived, request_upload
 from apps.orgs.scope import system_scope
@@ -36,6 +37,10 @@ def _expire_upload_urls() -> None:
     """S3 takes a PUT by the same URL again, until it expires: there tombstones stay until then."""
     if object_store().upload_urls_can_be_repeated:
         Tombstone.objects.update(purge_after=timezone.now() - timedelta(seconds=1))
+
+
+def _away(*_: object) -> None:
+    raise StoreUnavailable
 
 
 def test_deleting_a_file_leaves_no_row_object_or_vector(
@@ -101,6 +106,26 @@ def test_bytes_put_again_after_the_deletion_are_removed(
         _expire_upload_urls()
         sweep()
     assert object_store().stat(file.key) is None
+
+
+@pytest.mark.parametrize("mishap", ["message lost", "store away"])
+def test_bytes_of_a_deleted_file_go_soon_whatever_happened_at_first(
+    tenant: Tenant, ingest: Upload, monkeypatch: pytest.MonkeyPatch, mishap: str
+) -> None:
+    """Not only when the tombstone is due, which on S3 is hours later."""
+    file = ingest("a.txt", b"Words to be forgotten.", "text/plain")
+    with tenant.scope():
+        delete_file(file)
+        Tombstone.objects.update(purge_after=timezone.now() + timedelta(hours=2))
+        if mishap == "store away":
+            with monkeypatch.context() as patch:
+                patch.setattr(type(object_store()), "remove", _away)
+                purge(Tombstone.objects.get())
+        assert object_store().stat(file.key) is not None
+        Tombstone.objects.update(created_at=timezone.now() - timedelta(minutes=5))
+        sweep()
+        assert object_store().stat(file.key) is None
+        assert Tombstone.objects.get().last_error == ""
 
 
 def test_deleting_twice_is_harmless(tenant: Tenant, waiting_file: File) -> None:
