@@ -11,7 +11,7 @@ from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
-from apps.knowledge.storage.contracts import Part, PartClaim, UploadMissing
+from apps.knowledge.storage.contracts import Part, PartClaim, PartsRefused, UploadMissing
 from apps.knowledge.upload_requests import PartUrl, most_parts, sign_parts
 from apps.knowledge.uploads import take_upload
 from apps.orgs.allowances import allowances_of
@@ -55,6 +55,8 @@ def complete_upload(file: File, parts: Sequence[PartClaim]) -> None:
     """
     if file.part_bytes is not None and file.status not in {FileStatus.WAITING_UPLOAD, FileStatus.ERROR}:
         return  # it is past that
+    if [part.number for part in parts] != list(range(1, len(parts) + 1)):
+        raise PartsRefused("The parts are to be listed in order, from part 1, each once.")
     upload_id, store = _waiting(file), object_store()
     try:
         _check_size(file, upload_id, parts)

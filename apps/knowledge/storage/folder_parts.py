@@ -135,9 +135,7 @@ class FolderParts:
         size = 0
         for position, claim in enumerate(claims, start=1):
             part = arrived.get(claim.number)
-            if claim.number != position:
-                raise PartsRefused(f"Part {position} is missing in the list, or not in its place.")
-            if part is None or part.etag != claim.etag:
+            if part is None or part.number != position or part.etag != claim.etag:
                 raise PartsRefused(f"Part {position} has not arrived, or has another ETag.")
             if part.size_bytes != room and position < len(claims):
                 raise PartsRefused(
