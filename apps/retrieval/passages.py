@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+PATH_SEPARATOR = " > "
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of one document, no longer than the embedding model's window.
@@ -27,7 +30,7 @@ class Chunk:
         """The text with the path of headings above it, which is what both encoders see."""
         if not self.heading_path:
             return self.text
-        return f"{' > '.join(self.heading_path)}\n{self.text}"
+        return f"{PATH_SEPARATOR.join(self.heading_path)}\n{self.text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,18 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apps.retrieval.passages import Chunk
+from apps.retrieval.passages import PATH_SEPARATOR, Chunk
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
+from workers.pipeline.parsing.sanitize import collapse, sanitize
 from workers.pipeline.splitting import MeasuredText
 
 SEPARATOR = "\n\n"
 OVERLAP_TOKENS = 24
 # The heading path may take so much of the window; then its outer titles go, and then it is cut.
 MAX_PATH_SHARE = 0.4
+# What is said about the whole document stands above all titles: cut to so many tokens, and this share of the window.
+MAX_ABOUT_TOKENS = 48
+MAX_ABOUT_SHARE = 0.2
 
 
 class Tokenizer(Protocol):
@@ -38,14 +42,21 @@ def document_text(pages: Iterable[ParsedPage]) -> str:
 
 
 def chunk_pages(
-    pages: Iterable[ParsedPage], tokenizer: Tokenizer, *, overlap_tokens: int = OVERLAP_TOKENS
+    pages: Iterable[ParsedPage],
+    tokenizer: Tokenizer,
+    *,
+    about: str = "",
+    overlap_tokens: int = OVERLAP_TOKENS,
 ) -> Generator[Chunk, None, None]:
     """The document's chunks, as its pages arrive; holds no more than one page and one chunk.
+
+    ``about`` is what somebody says of the document: the outermost entry of every heading path, so it is
+    embedded with each chunk, and part of no chunk's text.
 
     ``chunk.text == document_text(pages)[chunk.char_start:chunk.char_end]``, and ``chunk.text_to_embed`` fits
     the tokenizer's window. Every block's text is tokenized once.
     """
-    yield from _Chunker(tokenizer, overlap_tokens).run(pages)
+    yield from _Chunker(tokenizer, collapse(sanitize(about)), overlap_tokens).run(pages)
 
 
 @dataclass(slots=True)
@@ -66,18 +77,21 @@ class _Open:
 
 
 class _Chunker:
-    def __init__(self, tokenizer: Tokenizer, overlap_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, about: str, overlap_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._window = tokenizer.window_tokens
         if self._window < 8:
             raise ValueError(f"A window of {self._window} tokens is too small to chunk for.")
         self._overlap = min(overlap_tokens, self._window // 8)
+        about_tokens = min(MAX_ABOUT_TOKENS, int(self._window * MAX_ABOUT_SHARE))
+        self._about = self._cut(about, about_tokens) if about else ""
         self._titles: list[tuple[int, str]] = []  # (level, text) of the sections we are in, outermost first
         self._path: tuple[str, ...] = ()
         self._path_tokens = 0
         self._position = 0  # of the next block in the document's text
         self._ordinal = 0
         self._open: _Open | None = None
+        self._set_path()
 
     def run(self, pages: Iterable[ParsedPage]) -> Iterator[Chunk]:
         for page in pages:
@@ -131,21 +145,30 @@ class _Chunker:
         self._set_path()
 
     def _set_path(self) -> None:
-        """The titles above what comes next, shortened from outside until they leave room for text."""
+        """What is said of the document and the titles above what comes next. The titles are shortened from
+        outside until they leave room for text."""
         most = int(self._window * MAX_PATH_SHARE)
-        texts = [text for _, text in self._titles]
-        while texts:
-            joined = " > ".join(texts)
-            spans = self._tokenizer.token_spans(joined)
-            tokens = MeasuredText(joined, spans).tokens
-            if tokens <= most:
-                break
-            if len(texts) == 1:
-                piece = next(MeasuredText(joined, spans).pieces(first_budget=most, budget=most, overlap=0))
-                texts, tokens = [joined[piece.start : piece.end]], piece.tokens
-                break
-            texts = texts[1:]
-        self._path, self._path_tokens = tuple(texts), tokens if texts else 0
+        about = (self._about,) if self._about else ()
+        titles = [text for _, text in self._titles]
+        tokens = self._measure(*about, *titles)
+        while tokens > most and len(titles) > 1:
+            del titles[0]
+            tokens = self._measure(*about, *titles)
+        if tokens > most and titles:
+            titles = [self._cut(titles[0], most - self._measure(*about, ""))]
+            tokens = self._measure(*about, *titles)
+        self._path, self._path_tokens = (*about, *titles), tokens
+
+    def _measure(self, *path: str) -> int:
+        if not path:
+            return 0
+        joined = PATH_SEPARATOR.join(path)
+        return MeasuredText(joined, self._tokenizer.token_spans(joined)).tokens
+
+    def _cut(self, text: str, tokens: int) -> str:
+        measured = MeasuredText(text, self._tokenizer.token_spans(text))
+        piece = next(measured.pieces(first_budget=max(1, tokens), budget=max(1, tokens), overlap=0))
+        return text[piece.start : piece.end]
 
     def _room(self) -> int:
         """The tokens of text that a chunk begun now can hold."""

@@ -163,7 +163,8 @@ class _Attempt:
             content = content_key(path, self.file, media_type, options)
             reused = copy_same_content(self.lease, content, prove_life=self._prove_life)
             if reused is None:
-                self._index(chunk_pages(self._pages(path, media_type, options), get_embedder()))
+                pages = self._pages(path, media_type, options)
+                self._index(chunk_pages(pages, get_embedder(), about=self.file.custom_instructions))
             else:
                 self.chunk_count, self.page_count = reused.chunk_count, reused.page_count
         if self.chunk_count == 0:

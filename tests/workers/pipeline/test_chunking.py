@@ -2,14 +2,23 @@
 
 import re
 import time
+from functools import cache
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.retrieval.embedding.model import packaged_minilm
+from apps.retrieval.embedding.tokenization import ModelTokenizer
 from apps.retrieval.passages import Chunk
-from workers.pipeline.chunking import OVERLAP_TOKENS, chunk_pages, document_text
+from workers.pipeline.chunking import (
+    MAX_ABOUT_TOKENS,
+    OVERLAP_TOKENS,
+    Tokenizer,
+    chunk_pages,
+    document_text,
+)
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 
 
@@ -49,7 +58,14 @@ _texts = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=400),
     st.lists(st.sampled_from(["alpha", "b.", "c!", "über", "\n", "第一。", "x" * 90, "🙂", "—"]), min_size=1)
     .map(" ".join),
+    # Chinese without blanks, families of emoji, letters with marks of their own, words longer than a window
+    st.lists(st.sampled_from(["第二章", "。", "水鳥", "👨‍👩‍👧", "é", "שָׁלוֹם", "y" * 2000]), min_size=1).map("".join),
+    # rows of a table, lines of code
+    st.lists(st.lists(st.sampled_from(["Ann", "12.5", "", "two words"]), min_size=1, max_size=6), max_size=40)
+    .map(lambda rows: "\n".join(" | ".join(row) for row in rows)),
+    st.lists(st.sampled_from(["def f():", "    return 1", "\t}", ""]), max_size=60).map("\n".join),
 ).map(str.strip).filter(bool)  # fmt: skip
+_abouts = st.sampled_from(["", "Price list 2024 of the Vienna branch", "z" * 300, "word " * 900])
 _blocks = st.builds(
     lambda kind, text, level: Block(kind, text, level if kind is BlockKind.TITLE else None),
     st.sampled_from(BlockKind), _texts, st.integers(1, 4),
@@ -62,11 +78,40 @@ _documents = st.lists(st.lists(_blocks, max_size=6), min_size=1, max_size=5).map
 )
 
 
+class MiniLMTokenizer:
+    """The tokenizer of the model itself, without the model."""
+
+    window_tokens = 254
+
+    def __init__(self) -> None:
+        self._tokenizer = ModelTokenizer(packaged_minilm())
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return self._tokenizer.spans(text)
+
+
+@cache
+def minilm() -> MiniLMTokenizer:
+    return MiniLMTokenizer()
+
+
 @settings(max_examples=300, deadline=None)
-@given(_documents, st.sampled_from([8, 12, 40, 256]))
-def test_no_text_is_lost_or_doubled_beyond_the_overlap(pages: list[ParsedPage], window: int) -> None:
-    tokenizer = WordTokenizer(window)
-    chunks = list(chunk_pages(pages, tokenizer))
+@given(_documents, st.sampled_from([8, 12, 40, 256]), _abouts)
+def test_no_text_is_lost_or_doubled_beyond_the_overlap(
+    pages: list[ParsedPage], window: int, about: str
+) -> None:
+    check_coverage(pages, WordTokenizer(window), about)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_documents, _abouts)
+def test_no_text_is_lost_in_the_tokens_of_the_model(pages: list[ParsedPage], about: str) -> None:
+    check_coverage(pages, minilm(), about)
+
+
+def check_coverage(pages: list[ParsedPage], tokenizer: Tokenizer, about: str) -> None:
+    window = tokenizer.window_tokens
+    chunks = list(chunk_pages(pages, tokenizer, about=about))
     text = document_text(pages)
     assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
     covered = 0
@@ -82,11 +127,36 @@ def test_no_text_is_lost_or_doubled_beyond_the_overlap(pages: list[ParsedPage], 
 
 
 @settings(max_examples=200, deadline=None)
-@given(_documents, st.sampled_from([8, 12, 40, 256]))
-def test_what_is_embedded_fits_the_window(pages: list[ParsedPage], window: int) -> None:
-    tokenizer = WordTokenizer(window)
-    for chunk in chunk_pages(pages, tokenizer):
-        assert len(tokenizer.token_spans(chunk.text_to_embed)) <= window
+@given(_documents, st.sampled_from([8, 12, 40, 256]), _abouts)
+def test_what_is_embedded_fits_the_window(pages: list[ParsedPage], window: int, about: str) -> None:
+    check_window(pages, WordTokenizer(window), about)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_documents, _abouts)
+def test_what_is_embedded_fits_the_window_of_the_model(pages: list[ParsedPage], about: str) -> None:
+    check_window(pages, minilm(), about)
+
+
+def check_window(pages: list[ParsedPage], tokenizer: Tokenizer, about: str) -> None:
+    for chunk in chunk_pages(pages, tokenizer, about=about):
+        assert len(tokenizer.token_spans(chunk.text_to_embed)) <= tokenizer.window_tokens
+
+
+def test_what_is_said_of_the_document_leads_every_chunk_and_is_in_none() -> None:
+    pages = one_page(title("Harbour"), paragraph(words(30)), paragraph(words(30, "b")))
+    chunks = list(chunk_pages(pages, WordTokenizer(40), about=" Timetable\nof 2024 "))
+    assert [chunk.heading_path for chunk in chunks] == [
+        ("Timetable of 2024",),
+        ("Timetable of 2024", "Harbour"),
+    ]
+    assert not any("Timetable" in chunk.text for chunk in chunks)
+    assert chunks[1].text_to_embed.startswith("Timetable of 2024 > Harbour\nb0")
+
+
+def test_what_is_said_of_the_document_is_bounded() -> None:
+    (chunk,) = chunk_pages(one_page(paragraph("Text.")), WordTokenizer(256), about=words(400))
+    assert chunk.heading_path == (words(MAX_ABOUT_TOKENS),)
 
 
 @settings(max_examples=200, deadline=None)

@@ -75,10 +75,20 @@ class UploadUrlInputSerializer(serializers.Serializer):
         source="embedding_mode",
         choices=EmbeddingMode.choices,
         default=EmbeddingMode.TEXT,
-        help_text="`TEXT` reads the text layer, and by OCR the pages without one; `OCR` reads every page by OCR.",
+        help_text=(
+            "How PDFs are read. `TEXT`: the text layer, and by OCR the pages that have none to speak of. "
+            "`OCR`: every page by OCR, whatever its text layer says. Other types are read the same way in both."
+        ),
     )
     customInstructions = OptionalTextField(
-        source="custom_instructions", max_length=4000, style={"base_template": "textarea.html", "rows": 2}
+        source="custom_instructions",
+        max_length=4000,
+        style={"base_template": "textarea.html", "rows": 2},
+        help_text=(
+            "What the file is, such as `Price list 2024 of the Vienna branch`. The first 48 tokens are embedded "
+            "with every passage of the file, so that a search by these words finds it; they are part of no "
+            "passage's text."
+        ),
     )
     externalFileUrl = OptionalUrlField(
         source="external_file_url",
