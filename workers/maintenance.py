@@ -1,16 +1,24 @@
 """The maintenance queue: what keeps rows, objects and vectors in step."""
 
 from celery import shared_task
+from django.conf import settings
 
 from apps.knowledge import purge
 from apps.knowledge import sweep as sweeping
 from apps.knowledge.models import Tombstone
 from apps.orgs.scope import tenant_scope
+from workers.storage_events import consume_what_waits
 
 
 @shared_task
 def sweep() -> None:
     sweeping.sweep()
+
+
+@shared_task
+def consume_storage_events() -> None:
+    """Sent by beat where there is a queue of events; ends before it is sent again."""
+    consume_what_waits(seconds=settings.STORAGE_EVENTS_INTERVAL_SECONDS - 1)
 
 
 @shared_task

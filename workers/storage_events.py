@@ -1,6 +1,7 @@
 """The consumer of S3's event queue: each notification that an object was created queues its file."""
 
 import logging
+import time
 from functools import cache
 from typing import Any
 
@@ -8,15 +9,26 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from apps.base.errors import CommonplaceError
-from apps.knowledge.storage_events import created_keys
-from apps.knowledge.uploads import NotUploadedYet, object_arrived
+from apps.knowledge.storage_events import act_on
 
 logger = logging.getLogger(__name__)
 BATCH = 10  # the most that SQS gives at once
 
 
 def consume_once(*, wait_seconds: int = 20) -> int:
-    """Take one batch of messages and act on them; returns how many files were queued.
+    """Take one batch of messages and act on them; returns how many files were queued."""
+    return _take_batch(wait_seconds)[1]
+
+
+def consume_what_waits(*, seconds: float) -> None:
+    """Take batches until none is left, or the time is over."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends and _take_batch(wait_seconds=1)[0]:
+        pass
+
+
+def _take_batch(wait_seconds: int) -> tuple[int, int]:
+    """How many messages were taken, and how many files that queued.
 
     A message is deleted once it was acted on: one that fails comes back, and acting twice does no harm.
     Raises OperationalError while the database is away, and takes no message then: a queue counts how often each
@@ -28,10 +40,10 @@ def consume_once(*, wait_seconds: int = 20) -> int:
     answer = sqs.receive_message(
         QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, MaxNumberOfMessages=BATCH, WaitTimeSeconds=wait_seconds
     )
-    queued = 0
-    for message in answer.get("Messages", []):
+    messages, queued = answer.get("Messages", []), 0
+    for message in messages:
         try:
-            queued += sum(map(_arrived, created_keys(message["Body"])))
+            queued += act_on(message["Body"])
         except CommonplaceError as error:
             logger.warning("A storage event will be read again: %s", error.message)
             continue
@@ -41,14 +53,7 @@ def consume_once(*, wait_seconds: int = 20) -> int:
             logger.exception("A storage event could not be acted on; it will be read again.")
             continue
         sqs.delete_message(QueueUrl=settings.STORAGE_EVENTS_QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
-    return queued
-
-
-def _arrived(key: str) -> bool:
-    try:
-        return object_arrived(key)
-    except NotUploadedYet:
-        return False  # the object is gone again; the sweep sees to the row
+    return len(messages), queued
 
 
 @cache

@@ -9,7 +9,7 @@ from apps.api.common.errors import Problem, problem_with_status
 from apps.api.dialects import dialect_of
 from apps.api.objects.errors import envelope as plain_envelope
 
-PLAIN_JSON_PREFIXES = ("/objects/", "/healthz", "/readyz", "/schema/")
+PLAIN_JSON_PREFIXES = ("/objects/", "/storage-events", "/healthz", "/readyz", "/schema/")
 
 
 def envelope_at(path: str, problem: Problem) -> dict[str, Any]:

@@ -4,6 +4,28 @@ import json
 from collections.abc import Iterator
 from urllib.parse import unquote_plus
 
+from apps.base.errors import CommonplaceError
+from apps.knowledge.uploads import NotUploadedYet, object_arrived
+
+
+def act_on(body: str) -> int:
+    """Queue the files whose objects a notification says were created; returns how many that queued.
+
+    Safe to repeat and to reorder. Each object is tried, and then the first fault is raised: a CommonplaceError,
+    after which the notification is to be told again.
+    """
+    queued, fault = 0, None
+    for key in created_keys(body):
+        try:
+            queued += object_arrived(key)
+        except NotUploadedYet:
+            pass  # the object is gone again; the sweep sees to the row
+        except CommonplaceError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    return queued
+
 
 def created_keys(body: str) -> Iterator[str]:
     """The keys of objects that a notification says were created.

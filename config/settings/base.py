@@ -199,6 +199,14 @@ STORAGES = {
 }
 STORAGE_EVENTS_QUEUE_URL = env.str("STORAGE_EVENTS_QUEUE_URL", default="")
 STORAGE_EVENTS_ENDPOINT_URL = env.str("STORAGE_EVENTS_ENDPOINT_URL", default="") or None
+STORAGE_EVENTS_INTERVAL_SECONDS = 5
+if STORAGE_EVENTS_QUEUE_URL:
+    CELERY_BEAT_SCHEDULE["storage-events"] = {
+        "task": "workers.maintenance.consume_storage_events",
+        "schedule": STORAGE_EVENTS_INTERVAL_SECONDS,
+        # One that waited behind something else would only do what the next one does.
+        "options": {"expires": STORAGE_EVENTS_INTERVAL_SECONDS},
+    }
 STORAGE_EVENTS_SECRET = env.str("STORAGE_EVENTS_SECRET", default="")
 STORAGE_EVENTS_TOKEN = env.str("STORAGE_EVENTS_TOKEN", default="")
 UPLOAD_URL_SECONDS = env.int("UPLOAD_URL_SECONDS", default=3600)

@@ -145,7 +145,8 @@ def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> Non
         f"schema/{dialect.name}{page}" for dialect in DIALECTS for page in (".json", ".yaml", "/", "/redoc/")
     }
     admin = {path for path in others if path.startswith("admin/")}  # staff only, tests/admin
-    signed = {"objects/<path:key>"}  # whoever has a signed URL, tests/api/objects
+    # Whoever has a signed URL, tests/api/objects; whoever can sign, tests/api/storage_events.
+    signed = {"objects/<path:key>", "storage-events"}
     assert others - admin == {"healthz", "readyz", "", "login/", "logout/"} | signed | pages
 
 

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from pytest_django import Settings
 
+from apps.knowledge import storage_events
+from apps.knowledge.models import File
 from apps.knowledge.uploads import request_upload
+from config import celery_app
 from tests.conftest import Tenant, committing, put_bytes
-from workers import storage_events
-from workers.storage_events import consume_once
+from workers.storage_events import BATCH, consume_once
 
 pytestmark = [pytest.mark.django_db, pytest.mark.topology("full")]  # only S3 has a queue of events
 
@@ -51,3 +54,24 @@ def test_no_event_is_taken_while_the_database_is_away(
             consume_once(wait_seconds=1)
     with committing():
         assert any(consume_once(wait_seconds=1) for _ in range(5)), "it is there at once, untouched"
+
+
+def test_task_takes_what_is_in_the_queue_and_ends(tenant: Tenant, settings: Settings) -> None:
+    keys = []
+    for number in range(BATCH + 2):
+        with tenant.scope():
+            file, url = request_upload(
+                knowledge_base=tenant.library,
+                creator=tenant.owner,
+                file_name=f"{number}.txt",
+                content_type="text/plain",
+            )
+        put_bytes(url, b"some words", "text/plain")
+        keys.append(file.pk)
+    entry = settings.CELERY_BEAT_SCHEDULE["storage-events"]
+    settings.STORAGE_EVENTS_INTERVAL_SECONDS = 60  # the queue may hold what other tests left
+    with committing():
+        celery_app.tasks[entry["task"]].apply(throw=True)
+    with tenant.scope():
+        assert File.objects.filter(pk__in=keys, status="ENQUEUED").count() == BATCH + 2
+    assert entry["options"]["expires"] <= entry["schedule"], "what waits must not pile up"
