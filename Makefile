@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full check bench bench-footprint clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -15,6 +15,16 @@ test-embedded: $(VENV)/.dev
 
 test-full: $(VENV)/.dev
 	$(BIN)/python -m pytest --topology full $(ARGS)
+
+test-faults: $(VENV)/.dev  ## 300 files, three workers, kill -9 and every outage; FAULTS_SEED repeats a run
+	$(BIN)/python -m pytest --topology full --long -q -s tests/faults/test_faults.py $(ARGS)
+
+test-fairness: $(VENV)/.dev  ## one organization's file behind another's thousand, on each topology
+	$(BIN)/python -m pytest --topology full --long -q -s tests/faults/test_fairness.py $(ARGS)
+	$(BIN)/python -m pytest --topology embedded --long -q -s tests/faults/test_fairness.py $(ARGS)
+
+test-fuzz: $(VENV)/.dev  ## damaged files of every format; FUZZ_VARIANTS says how many, FUZZ_SEED repeats a run
+	$(BIN)/python -m pytest --topology embedded --long -q -s tests/fuzz $(ARGS)
 
 check: $(VENV)/.dev  ## style, types, import direction, Django's checks, migrations, OpenAPI
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """A small client of the platform's API, on one kept-alive connection."""
 
+import json
 import time
 from collections.abc import Collection, Iterator
 from types import TracebackType
@@ -29,6 +30,18 @@ class UploadGrant(NamedTuple):
     key: str
     url: str
     content_type: str
+
+
+def facts_of(base_url: str, made: str) -> Facts:
+    """The facts of an organization, from what ``manage.py create_organization`` printed and its default library."""
+    printed = json.loads(made)
+    answer = httpx.get(
+        f"{base_url}/orgs/{printed['organization_id']}/knowledgebases",
+        headers={"Authorization": f"Bearer {printed['api_key']}"},
+        timeout=60,
+    )
+    library = answer.raise_for_status().json()["items"][0]["knowledgeBaseId"]
+    return Facts(base_url=base_url, knowledge_base_id=library, **{"password": "", **printed})
 
 
 class Client:
@@ -97,6 +110,9 @@ class Client:
 
     def delete(self, file_id: str) -> JSON:
         return self._send("DELETE", f"{self._library}/files/{file_id}")
+
+    def reindex(self, file_id: str) -> JSON:
+        return self._send("POST", f"{self._library}/files/{file_id}/reindex")
 
     def search(self, query: str, *, limit: int = 10, **filters: Any) -> list[JSON]:
         answer = self._send(

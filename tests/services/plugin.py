@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="embedded: SQLite, folder store, Qdrant Edge; full: PostgreSQL, S3, qdrant-client.",
     )
+    parser.addoption("--long", action="store_true", help="Run the tests that take minutes, and only those.")
 
 
 @pytest.hookimpl(wrapper=True)  # a wrapper runs before every plain hook, pytest-django's included
@@ -26,13 +27,17 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that are marked for the other topology: they would have nothing to run on."""
-    here = config.getoption("topology")
-    elsewhere = [
-        item for item in items if (mark := item.get_closest_marker("topology")) and mark.args[0] != here
+    """Leave out the tests that are marked for the other topology, which would have nothing to run on, and those
+    that are longer, or shorter, than what was asked for."""
+    here, wants_long = config.getoption("topology"), config.getoption("long")
+    left_out = [
+        item
+        for item in items
+        if ((mark := item.get_closest_marker("topology")) and mark.args[0] != here)
+        or (item.get_closest_marker("long") is not None) != wants_long
     ]
-    items[:] = [item for item in items if item not in elsewhere]
-    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_unconfigure() -> None:
