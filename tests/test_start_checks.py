@@ -18,9 +18,13 @@ COMPLETE = {
 }
 
 
-def _start(**environment: str) -> "subprocess.CompletedProcess[str]":
+WEB = [sys.executable, "-c", "import config.asgi"]
+WORKER = [sys.executable, "-m", "celery", "-A", "config", "worker", "-Q", "ingest", "-c", "1"]
+
+
+def _start(command: list[str] = WEB, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", "import config.asgi"],
+        command,
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
@@ -36,8 +40,11 @@ def test_web_process_starts_when_everything_is_named() -> None:
     assert _start(**COMPLETE).returncode == 0
 
 
-def test_worker_that_would_be_killed_during_a_lawful_parse_does_not_start() -> None:
-    ended = _start(**COMPLETE, TASK_TIME_LIMIT_SECONDS="900")
+@pytest.mark.parametrize("command", [WEB, WORKER], ids=["web", "worker"])
+def test_process_does_not_start_where_workers_would_be_killed_during_a_lawful_parse(
+    command: list[str],
+) -> None:
+    ended = _start(command, **COMPLETE, TASK_TIME_LIMIT_SECONDS="900")
     assert ended.returncode != 0
     assert "TASK_TIME_LIMIT_SECONDS (900) is not more than PARSE_TIMEOUT_SECONDS" in ended.stderr
 
