@@ -162,6 +162,11 @@ class File(TenantModel):
             models.Index(  # sweep: enqueued, and the task got lost
                 fields=["dispatched_at"], condition=Q(status=FileStatus.ENQUEUED), name="file_enqueued"
             ),
+            models.Index(  # turns: who waits, and which file of theirs the longest
+                fields=["organization", "available_at", "id"],
+                condition=Q(status=FileStatus.ENQUEUED),
+                name="file_turn",
+            ),
             models.Index(  # sweep: claimed, and the worker vanished
                 fields=["lease_expires_at"], condition=Q(status=FileStatus.PROCESSING), name="file_leased"
             ),

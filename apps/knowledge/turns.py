@@ -7,11 +7,12 @@ is free, over all that wait, so that an organization's thousandth file does not 
 import random
 from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef
 from django.utils import timezone
 
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
+from apps.orgs.models import Organization
 from apps.orgs.scope import system_scope
 
 
@@ -28,17 +29,18 @@ def next_turn() -> Turn | None:
     organization the one that has waited longest. Nothing is reserved: the claim may still be lost to another.
     """
     now = timezone.now()
-    is_due = Q(status=FileStatus.ENQUEUED, available_at__lte=now)
-    is_held = Q(status=FileStatus.PROCESSING, lease_expires_at__gt=now)
     with system_scope("whose turn it is"):
-        loads = File.objects.filter(is_due | is_held).order_by().values("organization_id")
-        waiting = list(
-            loads.annotate(due=Count("pk", filter=is_due), held=Count("pk", filter=is_held)).filter(due__gt=0)
-        )
+        due = File.objects.filter(status=FileStatus.ENQUEUED, available_at__lte=now)
+        # An organization's backlog is not counted, only seen to be there: it may be a hundred thousand files.
+        has_due = Exists(due.filter(organization_id=OuterRef("pk")))
+        waiting = list(Organization.objects.filter(has_due).order_by().values_list("pk", flat=True))
         if not waiting:
             return None
-        fewest = min(load["held"] for load in waiting)
-        chosen = random.choice([load["organization_id"] for load in waiting if load["held"] == fewest])  # noqa: S311
-        due = File.objects.filter(is_due, organization_id=chosen).order_by("available_at", "id")
-        file_id = due.values_list("pk", flat=True).first()
+        held = File.objects.filter(status=FileStatus.PROCESSING, lease_expires_at__gt=now).order_by()
+        load = dict(held.values_list("organization_id").annotate(Count("pk")))
+        fewest = min(load.get(organization_id, 0) for organization_id in waiting)
+        idlest = [organization_id for organization_id in waiting if load.get(organization_id, 0) == fewest]
+        chosen = random.choice(idlest)  # noqa: S311
+        longest_waiting = due.filter(organization_id=chosen).order_by("available_at", "id")
+        file_id = longest_waiting.values_list("pk", flat=True).first()
     return Turn(chosen, file_id) if file_id else None
