@@ -20,8 +20,9 @@ ARCHIVE_ERRORS = (
 def check_expansion(path: Path, max_bytes: int) -> None:
     """Raises LimitExceeded for an archive that unpacks to more than ``max_bytes``.
 
-    zipfile never reads more of a member than its header says, so a lying header can't pass this; members
-    that share their bytes count each. Raises Damaged for what is no archive.
+    zipfile hands over no more of a member than its header says, and then finds the checksum wrong, so a header
+    that lies is damaged (or ends at the memory limit, for what is unpacked at once). Members that share their
+    bytes count each. Raises Damaged for what is no archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:
