@@ -9,6 +9,8 @@ from charset_normalizer import from_bytes
 
 SAMPLE_BYTES = 256 * 1024
 READ_BYTES = 256 * 1024
+# Of the characters beyond ASCII that a declared encoding gives: more of them damaged, and it is another one.
+MAX_DAMAGED_SHARE = 0.5
 
 _BYTE_ORDER_MARKS = (  # UTF-32 before UTF-16: its little-endian mark begins with the other's
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -25,7 +27,8 @@ _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]{0,200}encoding\s*=\s*["']([a-zA-Z
 
 def detect_encoding(path: Path, *, markup: bool = False) -> str:
     """The name of a codec that Python has. In this order: a byte-order mark, UTF-16 without one, UTF-8 if
-    the whole file is valid UTF-8, what the markup itself declares (``markup``), a statistical guess."""
+    the whole file is valid UTF-8, what the markup itself declares (``markup``) unless it is plainly wrong, a
+    statistical guess."""
     with path.open("rb") as stream:
         sample = stream.read(SAMPLE_BYTES)
     for mark, name in _BYTE_ORDER_MARKS:
@@ -35,7 +38,7 @@ def detect_encoding(path: Path, *, markup: bool = False) -> str:
         return bare
     if _is_utf8(path):
         return "utf-8"
-    if markup and (declared := _declared_encoding(sample)):
+    if markup and (declared := _declared_encoding(sample)) and _is_plausible(sample, declared):
         return declared
     guess = from_bytes(sample).best()
     return guess.encoding if guess else "cp1252"
@@ -58,6 +61,13 @@ def decode_markup(source: bytes) -> str:
         return source.decode("utf-8")
     except UnicodeDecodeError:
         return source.decode(_declared_encoding(source[:SAMPLE_BYTES]) or "cp1252", "replace")
+
+
+def _is_plausible(sample: bytes, encoding: str) -> bool:
+    """Whether no more than a damaged byte here and there is no character in this encoding."""
+    text = sample.decode(encoding, "replace")
+    letters_beyond_ascii = sum(not char.isascii() for char in text)
+    return text.count("\ufffd") <= MAX_DAMAGED_SHARE * letters_beyond_ascii
 
 
 def _is_utf8(path: Path) -> bool:

@@ -53,6 +53,17 @@ def test_html_in_the_encoding_it_declares(parse: Parse) -> None:
     assert text_of(parse(page.encode("cp1251"), media_types.HTML)) == "Гавань"
 
 
+def test_html_in_another_encoding_than_it_declares(parse: Parse) -> None:
+    words = "وأعرب الاتحاد عن أسفه لهذا الموقف غير المقبول وهدد باتخاذ كل الإجراءات للدفاع عن مصالحه. " * 3
+    page = f'<meta charset="utf-8"><p>{words}</p>'.encode("cp1256")
+    assert text_of(parse(page, media_types.HTML)) == words.strip()
+
+
+def test_html_with_a_damaged_byte_keeps_the_encoding_it_declares(parse: Parse) -> None:
+    page = '<meta charset="utf-8"><p>Fähre über den Fluß, né</p>'.encode() + b"<p>\xff</p>"
+    assert text_of(parse(page, media_types.HTML)).startswith("Fähre über den Fluß, né")
+
+
 def test_deeply_nested_html_is_read_or_refused_but_never_cut(parse: Parse) -> None:
     def page(depth: int) -> bytes:
         return b"<p>before</p>" + b"<div>" * depth + b"deep" + b"</div>" * depth + b"<p>after</p>"
