@@ -1,6 +1,9 @@
 """Hints to the queue. The row says what is to be done; a lost message costs time, never work."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +20,18 @@ INGEST_QUEUE = "ingest"
 INGEST_TASK = "workers.ingest.process_next"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
 PURGE_BATCH_TASK = "workers.maintenance.purge_knowledge_base"
+
+_is_left_to_the_sweep: ContextVar[bool] = ContextVar("left_to_the_sweep", default=False)
+
+
+@contextmanager
+def left_to_the_sweep() -> Iterator[None]:
+    """Send nothing: for work in bulk while the broker is away, which would wait for it at each row."""
+    token = _is_left_to_the_sweep.set(True)
+    try:
+        yield
+    finally:
+        _is_left_to_the_sweep.reset(token)
 
 
 def send(file: File, *, delay: timedelta = timedelta()) -> None:
@@ -48,6 +63,9 @@ def send_purge_of_knowledge_base(organization_id: str, knowledge_base_id: str, a
 
 
 def _send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:
+    if _is_left_to_the_sweep.get():
+        return
+
     def publish() -> None:
         try:
             current_app.send_task(

@@ -1,0 +1,1 @@
+"""Bringing a folder of a disk into a knowledge base, as often as one likes."""
