@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint bench-memory formats clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -38,6 +38,12 @@ check: $(VENV)/.dev  ## style, types, import direction, Django's checks, migrati
 bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORPUS_DIR names a folder of documents
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.search
+
+bench-memory: $(VENV)/.dev  ## resident memory over a PDF of a thousand pages and a scan of a hundred
+	$(BIN)/python -m benchmarks.long_documents
+
+formats: $(VENV)/.dev  ## docs/formats.md: what becomes of each document in CORPUS_DIR, and whether that is right
+	$(BIN)/python -m benchmarks.formats
 
 bench-footprint: $(VENV)/.dev  ## seconds to serve, and memory idle and after 100 files
 	$(BIN)/python -m benchmarks.footprint
