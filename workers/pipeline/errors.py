@@ -47,6 +47,13 @@ class NoText(ParseError):
     default_message = "No text was found in the file. Upload one that has text, or a sharper scan of it."
 
 
+class OcrLanguageMissing(ParseError):
+    """The message names the languages that are missing where files are read, and those that are there."""
+
+    code = "ocr_language_missing"
+    default_message = "A language that the knowledge base's pictures are to be read as is not installed here."
+
+
 class LimitExceeded(ParseError):
     """The message names the limit and its value."""
 

