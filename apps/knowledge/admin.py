@@ -51,7 +51,9 @@ class KnowledgeBaseAdmin(ServiceDeletionMixin, admin.ModelAdmin):
     search_fields = ("title", "=id", "organization__name", "=organization__id")
     autocomplete_fields = ("organization",)
     readonly_fields = ("id", "is_default", "creator", "created_at", "updated_at")
-    fields = ("id", "organization", "type", "title", "llm_description", "is_public", *readonly_fields[1:])
+    fields = (
+        "id", "organization", "type", "title", "llm_description", "ocr_languages", "is_public", *readonly_fields[1:]
+    )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # A knowledge base does not change hands or kind: its objects' keys and vectors carry both.
@@ -59,7 +61,9 @@ class KnowledgeBaseAdmin(ServiceDeletionMixin, admin.ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (
-            super().get_fields(request, obj) if obj else ("organization", "type", "title", "llm_description")
+            super().get_fields(request, obj)
+            if obj
+            else ("organization", "type", "title", "llm_description", "ocr_languages")
         )
 
     def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: Any, change: bool) -> None:
@@ -75,6 +79,7 @@ class KnowledgeBaseAdmin(ServiceDeletionMixin, admin.ModelAdmin):
                 type=obj.type,
                 title=obj.title,
                 llm_description=obj.llm_description,
+                ocr_languages=obj.ocr_languages,
             )
             obj.pk = made.pk
             obj.refresh_from_db()

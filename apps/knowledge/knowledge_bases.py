@@ -1,5 +1,6 @@
 """Changes to knowledge bases that span rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -27,7 +28,9 @@ def create_knowledge_base(
     llm_description: str = "",
     type: str = KnowledgeBaseType.ORGANIZATION,
     is_default: bool = False,
+    ocr_languages: Sequence[str] = (),
 ) -> KnowledgeBase:
+    """``ocr_languages`` are Tesseract's names; without any, the server's are used."""
     knowledge_base = KnowledgeBase.objects.create(
         organization=organization,
         creator=creator,
@@ -35,6 +38,7 @@ def create_knowledge_base(
         llm_description=llm_description,
         type=type,
         is_default=is_default,
+        ocr_languages=list(ocr_languages),
     )
     _record("knowledge_base.created", knowledge_base, actor_id=creator.pk)
     return knowledge_base

@@ -3,6 +3,7 @@
 from typing import Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.base import identifiers
 from apps.knowledge.object_keys import object_key
+from apps.knowledge.ocr_languages import refusal_of
 from apps.knowledge.statuses import EmbeddingMode, FileStatus, KnowledgeBaseType
 from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
@@ -60,6 +62,10 @@ class KnowledgeBase(TenantModel):
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        if refusal := refusal_of(self.ocr_languages):
+            raise ValidationError({"ocr_languages": refusal})
 
 
 class File(TenantModel):

@@ -15,6 +15,7 @@ FIELDS = {
     "llmDescription",
     "creatorUserId",
     "isPublic",
+    "ocrLanguages",
     "createdAt",
     "updatedAt",
 }
@@ -45,6 +46,18 @@ def test_put_leaves_alone_what_it_does_not_name(api: CommittingClient, tenant: T
     api.put(tenant.library_url, {"title": "A", "llmDescription": "B", "isPublic": True}, format="json")
     kept = api.put(tenant.library_url, {"title": "C", "llmDescription": "D"}, format="json")
     assert kept.json()["isPublic"] is True
+
+
+def test_ocr_languages_are_kept_and_taken_away(api: CommittingClient, tenant: Tenant) -> None:
+    made = api.post(
+        f"{tenant.url}/knowledgebases", BODY | {"ocrLanguages": ["deu", "eng"]}, format="json"
+    ).json()
+    url = f"{tenant.url}/knowledgebases/{made['knowledgeBaseId']}"
+    assert made["ocrLanguages"] == ["deu", "eng"]
+    described = {"title": "A", "llmDescription": "B"}
+    assert api.put(url, described, format="json").json()["ocrLanguages"] == ["deu", "eng"]
+    assert api.put(url, described | {"ocrLanguages": []}, format="json").json()["ocrLanguages"] == []
+    assert api.get(tenant.library_url).json()["ocrLanguages"] == []
 
 
 def test_delete_answers_in_the_apis_own_words(

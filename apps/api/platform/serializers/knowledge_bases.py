@@ -1,14 +1,19 @@
+from typing import Any
+
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.fields import empty
 
-from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField
+from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.knowledge.ocr_languages import MAX_OCR_LANGUAGE_CHARS, MAX_OCR_LANGUAGES, refusal_of
 from apps.knowledge.statuses import KnowledgeBaseType
 
 KNOWLEDGE_BASE_INPUT = {
     "title": "Product manuals",
     "llmDescription": "The manuals of all our instruments. Search here for how to operate or repair one.",
     "type": "ORGANIZATION",
+    "ocrLanguages": ["eng", "deu"],
 }
 KNOWLEDGE_BASE = {
     "knowledgeBaseId": "kb-01k9a3d2f5w8r1s4t7y0z3b6cd",
@@ -18,6 +23,7 @@ KNOWLEDGE_BASE = {
     "llmDescription": KNOWLEDGE_BASE_INPUT["llmDescription"],
     "creatorUserId": "user-01k9a3bz4e6g8h0j2k4m6n8p0q",
     "isPublic": False,
+    "ocrLanguages": ["eng", "deu"],
     "createdAt": "2026-01-05T09:13:02.551000Z",
     "updatedAt": "2026-01-05T09:13:02.551000Z",
 }
@@ -30,6 +36,28 @@ class KnowledgeBasePageQuery(PageQuery):
     )
 
 
+class OcrLanguagesField(TextListField):
+    """In a form, one line with commas between the names; an empty one takes them away."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        style = {"base_template": "input.html", "placeholder": "eng, deu"}
+        super().__init__(
+            max_item_chars=MAX_OCR_LANGUAGE_CHARS, max_length=MAX_OCR_LANGUAGES, style=style, **kwargs
+        )
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.get(self.field_name, empty)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        languages = super().to_internal_value(data)
+        if refusal := refusal_of(languages):
+            raise serializers.ValidationError(refusal)
+        return languages
+
+    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
+        return ", ".join(value)
+
+
 class _Described(serializers.Serializer):
     title = StrictCharField(max_length=200)
     llmDescription = StrictCharField(
@@ -37,6 +65,12 @@ class _Described(serializers.Serializer):
         max_length=4000,
         style={"base_template": "textarea.html", "rows": 3},
         help_text="Tells a language model what is in here and when to search it.",
+    )
+    ocrLanguages = OcrLanguagesField(
+        source="ocr_languages",
+        required=False,
+        help_text="What scans and pictures are read as: Tesseract's names of languages, the main one first. `[]`: "
+        "the server's. Files that are here already keep their text until they are reindexed.",
     )
 
 
@@ -79,6 +113,7 @@ class KnowledgeBaseSerializer(serializers.Serializer):
     llmDescription = serializers.CharField(source="llm_description")
     creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
     isPublic = serializers.BooleanField(source="is_public")
+    ocrLanguages = serializers.ListField(source="ocr_languages", child=serializers.CharField())
     createdAt = serializers.DateTimeField(source="created_at")
     updatedAt = serializers.DateTimeField(source="updated_at")
 
