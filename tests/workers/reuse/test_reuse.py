@@ -161,7 +161,7 @@ def test_file_that_failed_is_not_reused(
     with tenant.scope(), committing():
         reindex(first)
     with monkeypatch.context() as patch:
-        patch.setattr("workers.pipeline.ingest.chunk_pages", lambda *_: 1 / 0)
+        patch.setattr("workers.pipeline.ingest.chunk_pages", lambda *_, **__: 1 / 0)
         run_workers()
     with tenant.scope():
         assert reload(first).status == FileStatus.ERROR
