@@ -188,7 +188,7 @@ class _Attempt:
         return ParseOptions(
             limits=parse_limits(self.file.organization_id),
             force_ocr=self.file.embedding_mode == EmbeddingMode.OCR,
-            ocr_languages=settings.OCR_LANGUAGES,
+            ocr_languages=tuple(self.file.knowledge_base.ocr_languages or settings.OCR_LANGUAGES),
         )
 
     def _pages(self, path: Path, media_type: str, options: ParseOptions) -> Iterator[ParsedPage]:
