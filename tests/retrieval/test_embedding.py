@@ -59,9 +59,10 @@ def either(request: pytest.FixtureRequest) -> TransformerEmbedder:
 def test_openvino_and_torch_agree(
     torch_embedder: TransformerEmbedder, openvino_embedder: TransformerEmbedder
 ) -> None:
-    cosines = (torch_embedder.embed_passages(TEXTS) * openvino_embedder.embed_passages(TEXTS)).sum(axis=1)
+    texts = [text for text in TEXTS if text]  # no chunk and no query is empty
+    cosines = (torch_embedder.embed_passages(texts) * openvino_embedder.embed_passages(texts)).sum(axis=1)
     assert cosines.min() >= 0.999
-    for text in TEXTS:
+    for text in texts:
         assert torch_embedder.embed_query(text) @ openvino_embedder.embed_query(text) >= 0.999
 
 
@@ -183,12 +184,8 @@ print(embedder.backend.name, *sorted({"torch", "transformers", "sentence_transfo
 
 
 @pytest.fixture
-def broken_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "converter.py"
-    program.write_text(
-        "import sys, pathlib; pathlib.Path(sys.argv[2], 'model.xml').write_text('half'); sys.exit(1)"
-    )
-    monkeypatch.setattr(openvino_cache, "CONVERTER", program)
+def broken_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_cache, "CONVERTER", "tests.retrieval.broken_converter")
 
 
 @pytest.mark.usefixtures("broken_converter")

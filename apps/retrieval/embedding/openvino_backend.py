@@ -39,7 +39,7 @@ class OpenVinoBackend:
         _ = openvino.Tensor(np.zeros(1, dtype=np.float32)).data
         self._core = openvino.Core()
         converted = converted_model(model, cache_folder, self._core)
-        self._precision = converted.precision
+        self._properties = converted.properties
         self._graph = self._core.read_model(converted.path)
         self._compiling = threading.Lock()
         self._passage_requests: RequestPool | None = None
@@ -88,8 +88,7 @@ class OpenVinoBackend:
             return self._query_requests
 
     def _compile(self, *, streams: int, threads: int) -> openvino.CompiledModel:
-        settings = {
-            "INFERENCE_PRECISION_HINT": self._precision,
+        settings = self._properties | {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # the parser's and the web server's threads need the cores too

@@ -19,17 +19,19 @@ from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.errors import EmbedderUnavailable
 
 logger = logging.getLogger(__name__)
-CONVERTER = Path(__file__).with_name("openvino_export.py")  # not imported: that would load PyTorch here
+CONVERTER = "apps.retrieval.embedding.openvino_export"  # not imported: that would load PyTorch here
+CONVERTER_FILES = ("openvino_export.py", "openvino_int8.py")
 CONVERTED_WITH = ("torch", "transformers", "sentence-transformers", "openvino")
+ROOT = Path(__file__).resolve().parents[3]
 EXPORT_TIMEOUT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertedModel:
-    """``precision`` is the arithmetic that was quicker on this kind of processor: f32 or bf16."""
+    """``properties`` are those to compile it with: they say what arithmetic was chosen for this processor."""
 
     path: Path
-    precision: str
+    properties: dict[str, str | int]
 
 
 def converted_model(model: EmbeddingModel, cache_folder: Path, core: openvino.Core) -> ConvertedModel:
@@ -46,10 +48,10 @@ def converted_model(model: EmbeddingModel, cache_folder: Path, core: openvino.Co
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not target.exists():
                     _convert(model, target)
-        precision = json.loads((target / "precision.json").read_text())
+        properties = json.loads((target / "compile.json").read_text())
     except OSError as error:
         raise EmbedderUnavailable(f"The model's folder cannot be used: {error.strerror}.") from error
-    return ConvertedModel(target / "model.xml", precision)
+    return ConvertedModel(target / "model.xml", properties)
 
 
 def _convert(model: EmbeddingModel, target: Path) -> None:
@@ -58,7 +60,8 @@ def _convert(model: EmbeddingModel, target: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix="draft-", dir=target.parent))
     try:
         subprocess.run(
-            [sys.executable, str(CONVERTER), str(model.folder), str(draft)],
+            [sys.executable, "-m", CONVERTER, str(model.folder), str(draft.resolve())],
+            cwd=ROOT,
             check=True,
             timeout=EXPORT_TIMEOUT_SECONDS,
             stdin=subprocess.DEVNULL,
@@ -76,7 +79,8 @@ def _convert(model: EmbeddingModel, target: Path) -> None:
 def _fingerprint(core: openvino.Core) -> str:
     """Sum up what the conversion depends on: the packages, the converter itself, the processor's abilities."""
     facts = [f"{name}={metadata.version(name)}" for name in CONVERTED_WITH]
-    facts.append(hashlib.sha256(CONVERTER.read_bytes()).hexdigest())
+    sources = (Path(__file__).with_name(name) for name in CONVERTER_FILES)
+    facts += [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
     facts.append(core.get_property("CPU", "FULL_DEVICE_NAME"))
     facts.append(_processor_flags())
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
