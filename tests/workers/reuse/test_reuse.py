@@ -126,6 +126,18 @@ def test_file_is_read_anew_under_other_settings(
     assert embedder.texts == 1
 
 
+def test_file_is_read_anew_in_a_knowledge_base_of_other_languages(
+    tenant: Tenant, ingest: Upload, embedder: CountingEmbedder
+) -> None:
+    ingest("a.txt", TEXT, "text/plain")
+    embedder.texts = 0
+    with tenant.scope():
+        german = create_knowledge_base(organization=tenant.organization, creator=tenant.owner, title="German")
+        KnowledgeBase.objects.filter(pk=german.pk).update(ocr_languages=["deu"])
+    assert ingest("b.txt", TEXT, "text/plain", into=german).status == FileStatus.READY
+    assert embedder.texts == 1
+
+
 def test_file_is_read_anew_after_an_upgrade(
     ingest: Upload, embedder: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
