@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint bench-memory formats clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint bench-memory formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -47,6 +47,9 @@ formats: $(VENV)/.dev  ## docs/formats.md: what becomes of each document in CORP
 
 bench-footprint: $(VENV)/.dev  ## seconds to serve, and memory idle and after 100 files
 	$(BIN)/python -m benchmarks.footprint
+
+bench-ocr: $(VENV)/.dev  ## character error rate beside plain Tesseract; CORPUS_DIR adds real scans
+	$(BIN)/python -m benchmarks.ocr
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
