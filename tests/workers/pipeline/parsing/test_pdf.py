@@ -1,14 +1,19 @@
 """PDF: pages, headings and paragraphs of the text layer, OCR of pages without one, and honest refusals."""
 
 import time
+from contextlib import closing
+from pathlib import Path
 
+import psutil
 import pytest
 
 from apps.knowledge.media_types import PDF
 from tests.fixtures import documents
-from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
+from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, options_with, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText, PasswordProtected
 from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.process import parse_document
+from workers.pipeline.parsing.zygote_client import zygote
 
 
 def test_each_page_has_its_number_heading_and_paragraph(parse: Parse) -> None:
@@ -100,3 +105,16 @@ def test_pdf_with_only_an_owner_password_is_read(parse: Parse) -> None:
 def test_too_many_pages_are_refused_by_name(parse: Parse) -> None:
     with pytest.raises(LimitExceeded, match="has 3 pages, more than the limit of 2"):
         parse(documents.pdf(3), PDF, max_pages=2)
+
+
+def test_memory_of_the_child_stays_flat_over_a_thousand_pages(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(documents.pdf(1000))
+    resident: dict[int, int] = {}
+    with closing(parse_document(path, PDF, options_with())) as pages:
+        for page in pages:
+            if page.number in {100, 1000}:
+                (child,) = psutil.Process(zygote.pid).children()
+                resident[page.number] = child.memory_info().rss
+    assert resident[1000] < resident[100] + 16 * 1024**2
+    assert resident[1000] < 200 * 1024**2
