@@ -86,12 +86,13 @@ def claim(file_id: str, *, owner: str) -> Lease | None:
 def renew(lease: Lease, *, pages_done: int, page_count: int | None) -> datetime:
     """Prove that the worker lives, and show how far it is. Returns when the lease now ends.
 
+    One that ran out goes on as long as nobody took the file: then nobody wrote under another revision either.
     Raises LeaseLost.
     """
     now = timezone.now()
     ends = _lease_end(now)
     held = File.objects.filter(
-        pk=lease.file.pk, status=FileStatus.PROCESSING, last_revision=lease.revision, lease_expires_at__gt=now
+        pk=lease.file.pk, status=FileStatus.PROCESSING, last_revision=lease.revision
     ).update(lease_expires_at=ends, pages_done=pages_done, page_count=page_count, updated_at=now)
     if not held:
         raise LeaseLost
@@ -191,6 +192,13 @@ def reclaim(file: File, *, reason: str) -> bool:
             _purge_at(file.pk, file.last_revision, timezone.now() + WRITE_MARGIN)
             dispatch.send(file, delay=pause)
     return moved
+
+
+def own_up(lease: Lease) -> None:
+    """The worker lives, and was only too slow: its attempt does not count as one whose worker vanished."""
+    File.objects.filter(
+        pk=lease.file.pk, last_revision__gte=lease.revision, unfinished_attempts__gt=0
+    ).update(unfinished_attempts=F("unfinished_attempts") - 1)
 
 
 def is_live(lease: Lease) -> bool:

@@ -52,12 +52,30 @@ def test_worker_that_lost_its_lease_can_change_nothing(tenant: Tenant, claimed: 
         assert (file.status, file.live_revision, file.chunk_count) == (FileStatus.READY, new.revision, 1)
 
 
-def test_expired_lease_cannot_be_renewed_even_if_nobody_took_it(tenant: Tenant, claimed: Claim) -> None:
+def test_lease_that_ran_out_goes_on_until_somebody_takes_the_file(tenant: Tenant, claimed: Claim) -> None:
     with tenant.scope():
         lease = claimed()
         _expire(lease.file)
+        assert leases.renew(lease, pages_done=1, page_count=2) > timezone.now()
+        assert sweep().leases_expired == 0
+        _expire(lease.file)
+        sweep()
         with pytest.raises(LeaseLost):
             leases.renew(lease, pages_done=1, page_count=2)
+
+
+def test_worker_that_was_only_slow_is_not_counted_as_vanished(tenant: Tenant, claimed: Claim) -> None:
+    with tenant.scope():
+        for _ in range(8):
+            slow = claimed()
+            _expire(slow.file)
+            sweep()
+            leases.own_up(slow)
+        quick = claimed()
+        assert quick.file.unfinished_attempts == 1
+        leases.complete(quick, chunk_count=1, page_count=None, payload={})
+        leases.own_up(slow)
+        assert File.objects.get(pk=quick.file.pk).unfinished_attempts == 0
 
 
 def test_renewal_shows_progress_and_moves_the_end(tenant: Tenant, claimed: Claim) -> None:

@@ -1,6 +1,7 @@
 """A file's way through the workers, from the PUT to the search that finds it."""
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -196,6 +197,26 @@ def test_commit_whose_answer_got_lost_keeps_its_vectors(
     file = _reload(tenant, file)
     assert file.status == FileStatus.READY
     assert _vectors(file) == file.chunk_count
+
+
+def test_slow_machine_takes_small_batches(
+    tenant: Tenant, upload: Upload, run_workers: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that takes longer than a lease would lose it, again and again."""
+    settings.LEASE_SECONDS = 6
+    sizes: list[int] = []
+    index_chunks = retrieval.index_chunks
+
+    def slowly(address: Any, attributes: Any, chunks: Any) -> None:
+        sizes.append(len(chunks))
+        index_chunks(address, attributes, chunks)
+        time.sleep(len(chunks) / 25)
+
+    file = upload("long.pdf", documents.pdf(90, sentences_per_page=12), "application/pdf")
+    monkeypatch.setattr(retrieval, "index_chunks", slowly)
+    run_workers()
+    assert _reload(tenant, file).status == FileStatus.READY
+    assert sizes[0] > max(sizes[1:-1])
 
 
 def test_what_a_stalled_worker_writes_after_its_lease_is_swept(

@@ -38,7 +38,8 @@ from workers.pipeline.reuse import content_key, copy_same_content
 from workers.stopping import is_stopping, wait_for_stop
 
 logger = logging.getLogger(__name__)
-INDEX_BATCH = 64  # chunks embedded and written at a time
+INDEX_BATCH = 64  # chunks embedded and written at a time, at most
+FIRST_BATCH, SMALLEST_BATCH = 32, 4
 OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
@@ -83,6 +84,7 @@ def ingest_file(file_id: str, *, owner: str) -> bool:
         _bring_to_end(lease)
     except LeaseLost:
         logger.warning("%s %s: given up, the lease was lost", lease.file.pk, lease.file.file_name)
+        leases.own_up(lease)
         if not leases.is_live(lease):  # it is, when the commit was done and its answer got lost
             with suppress(CommonplaceError):  # the sweep does it otherwise
                 retrieval.delete_revision(lease.address)  # whoever holds the file now writes another revision
@@ -149,6 +151,7 @@ class _Attempt:
         self.pages_done = 0
         self.chunk_count = 0
         self.ocr_confidences: list[float] = []
+        self.batch_size = FIRST_BATCH
         self.lease_ends: datetime = self.file.lease_expires_at or timezone.now()
         self.renew_every_seconds = settings.LEASE_SECONDS / 3
         self.renewed_at = time.monotonic()
@@ -157,7 +160,7 @@ class _Attempt:
     def run(self) -> None:
         if not self.file.size_bytes:
             raise EmptyFile
-        with object_store().local_copy(self.file.key) as path:
+        with object_store().local_copy(self.file.key, on_progress=self._prove_life) as path:
             media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
             options = self._parse_options()
             content = content_key(path, self.file, media_type, options)
@@ -207,7 +210,7 @@ class _Attempt:
         with closing(chunks):  # which ends the child process
             for chunk in chunks:
                 batch.append(chunk)
-                if len(batch) == INDEX_BATCH:
+                if len(batch) >= self.batch_size:
                     self._write(batch, attributes)
                     batch = []
             self._write(batch, attributes)
@@ -216,11 +219,20 @@ class _Attempt:
         if not batch:
             return
         self._prove_life()
+        started = time.monotonic()
         retrieval.index_chunks(self.lease.address, attributes, batch)
+        self._adapt_batch(time.monotonic() - started)
         self.chunk_count += len(batch)
         # Chunks come in page order: with the last one written, every page before its own is done.
         self.pages_done = (batch[-1].page_end or 1) - 1
         self._prove_life()
+
+    def _adapt_batch(self, seconds: float) -> None:
+        """Nobody proves life during a batch: on a machine that is short of time it must be small."""
+        if seconds > self.renew_every_seconds / 2:
+            self.batch_size = max(SMALLEST_BATCH, self.batch_size // 4)
+        elif seconds < self.renew_every_seconds / 4:
+            self.batch_size = min(INDEX_BATCH, self.batch_size * 2)
 
     def _should_stop(self) -> bool:
         """Asked about once a second while a page is being parsed."""
@@ -230,16 +242,15 @@ class _Attempt:
     def _prove_life(self, *, force: bool = False) -> None:
         """Renew the lease when a third of it is gone or there is progress to show.
 
-        Raises Stopping, and LeaseLost: also when the lease ran out unrenewed, because then another worker
-        may have the file already, and nothing may be written any more.
+        Raises Stopping, and LeaseLost: then another worker may have the file already, and nothing may be written
+        any more. After a lease ran out unrenewed, the row says whether that is so.
         """
         if is_stopping():
             raise Stopping
-        if timezone.now() >= self.lease_ends:
-            raise LeaseLost
+        ran_out = timezone.now() >= self.lease_ends
         waited = time.monotonic() - self.renewed_at
         has_progress = self.pages_done != self.shown_pages_done and waited >= SHOW_PROGRESS_SECONDS
-        if force or has_progress or waited > self.renew_every_seconds:
+        if force or ran_out or has_progress or waited > self.renew_every_seconds:
             self.lease_ends = leases.renew(self.lease, pages_done=self.pages_done, page_count=self.page_count)
             self.renewed_at = time.monotonic()
             self.shown_pages_done = self.pages_done

@@ -1,6 +1,6 @@
 """What an object store must do for us, whatever it is made of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +126,13 @@ class ObjectStore(Protocol):
         """What is there, or None."""
         ...
 
-    def local_copy(self, key: str) -> AbstractContextManager[Path]:
-        """The bytes as a local file, while the context lasts. Raises ObjectMissing."""
+    def local_copy(
+        self, key: str, *, on_progress: Callable[[], object] = lambda: None
+    ) -> AbstractContextManager[Path]:
+        """The bytes as a local file, while the context lasts. Raises ObjectMissing.
+
+        ``on_progress`` is called every few megabytes while they come; what it raises ends the copying.
+        """
         ...
 
     def remove(self, key: str) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -53,7 +53,7 @@ class FolderStore(FileSystemStorage):
         return ObjectStat(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
 
     @contextmanager
-    def local_copy(self, key: str) -> Iterator[Path]:
+    def local_copy(self, key: str, *, on_progress: Callable[[], object] = lambda: None) -> Iterator[Path]:  # noqa: ARG002 - nothing is copied
         path = Path(self.path(key))
         if not path.exists():
             raise ObjectMissing

@@ -1,10 +1,12 @@
 """While something that workers need is away, no file is claimed and no attempt is spent."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.response import StreamingBody
 from celery.exceptions import Reject
 from django.conf import LazySettings
 from django.db import OperationalError
@@ -13,7 +15,7 @@ from apps.events.models import Event
 from apps.knowledge import leases
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
-from apps.knowledge.storage import object_store
+from apps.knowledge.storage import object_store, s3
 from apps.knowledge.storage.contracts import StoreUnavailable
 from apps.retrieval import services as retrieval
 from apps.retrieval.errors import EmbedderUnavailable, IndexUnavailable
@@ -129,3 +131,24 @@ def test_no_floor_is_no_look_at_the_disk(
     settings.MIN_FREE_DISK_BYTES = 0
     monkeypatch.setattr(shutil, "disk_usage", lambda _: NamedTuple("Usage", [("free", int)])(0))
     assert ingest("a.txt", b"Words to be found.", "text/plain").status == FileStatus.READY
+
+
+@pytest.mark.topology("full")  # the folder store copies nothing
+def test_lease_is_renewed_while_a_large_object_comes_slowly(
+    tenant: Tenant, upload: Upload, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LEASE_SECONDS = 5
+    monkeypatch.setattr(s3, "COPY_BYTES", 64)
+    iter_chunks = StreamingBody.iter_chunks
+
+    def slowly(body: StreamingBody, size: int) -> Iterator[bytes]:
+        for chunk in iter_chunks(body, size):
+            time.sleep(0.5)
+            yield chunk
+
+    monkeypatch.setattr(StreamingBody, "iter_chunks", slowly)
+    file = upload("long.txt", b"The heron stood in the reeds. " * 24, "text/plain")
+    started = time.monotonic()
+    process_next()
+    assert time.monotonic() - started > settings.LEASE_SECONDS
+    assert (_status(tenant, file), _claims(tenant)) == (FileStatus.READY, 1)
