@@ -21,6 +21,7 @@ Row = Sequence[str]
 _VALUE = re.compile(
     r"[-+(]?\s?[€$£¥]?\s?[.,]?\d[\d.,:/'\u00a0\u202f TZ+-]*(?:e[+-]?\d+)?\s?(?:%|[€$£¥]|[A-Z]{3})?\)?", re.I
 )
+_HAS_WORD = re.compile(r"\w")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -84,8 +85,8 @@ def _is_header(
     candidate: dict[int, str], below: list[dict[int, str]], width: int, *, needs_values: bool
 ) -> bool:
     names = list(candidate.values())
-    if any(len(name) > MAX_HEADER_CHARS for name in names):
-        return False
+    if any(len(name) > MAX_HEADER_CHARS or not _HAS_WORD.search(name) for name in names):
+        return False  # no column is named by a rule of signs
     if _is_all_values(candidate):
         return False
     if any(is_value(name) and not _YEAR.fullmatch(name) for name in names):

@@ -138,6 +138,13 @@ def test_csv_without_header_does_not_make_one_up(parse: Parse) -> None:
     assert lines(parse(b"red,up\nblue,down\nred,down\n", media_types.CSV))[0] == "red | up"
 
 
+def test_cells_of_signs_name_no_column(parse: Parse) -> None:
+    assert lines(parse(b"|;Colour:;red\n|;Length:;12\n", media_types.CSV)) == [
+        "| | Colour: | red",
+        "| | Length: | 12",
+    ]
+
+
 def test_long_csv_streams_without_losing_a_row(parse: Parse) -> None:
     rows = "".join(f"{number},{documents.place_of_page(number)}\r\n" for number in range(1, 30_001))
     found = lines(parse(b"Number,Place\r\n" + rows.encode(), media_types.CSV))
