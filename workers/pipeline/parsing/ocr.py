@@ -53,9 +53,12 @@ class PictureReader:
         if NOISE_CONFIDENCE <= reading.confidence < SECOND_OPINION_CONFIDENCE:
             reading = max(reading, self._second_opinion(grey), key=_worth)
         if reading.confidence < DOUBTFUL_CONFIDENCE:
-            grey, reading = self._best_direction(grey, reading)
-            if reading.confidence < SECOND_OPINION_CONFIDENCE:
+            turned, reading = self._best_direction(grey, reading)
+            # Where no direction gave Tesseract any text, most pictures are upright nevertheless.
+            if reading.confidence < NOISE_CONFIDENCE:
                 reading = max(reading, self._second_opinion(grey), key=_worth)
+            if turned is not grey and reading.confidence < SECOND_OPINION_CONFIDENCE:
+                reading = max(reading, self._second_opinion(turned), key=_worth)
         return reading if reading.confidence >= NOISE_CONFIDENCE else NOTHING
 
     def _read_upright(self, grey: Image.Image) -> Reading:
