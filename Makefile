@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-footprint bench-memory formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-ingest bench-footprint bench-memory formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORP
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.search
 
+bench-ingest: $(VENV)/.dev .venv-peer/.installed  ## from PUT to READY beside a LlamaIndex pipeline; EVAL_DIR, CORPUS_DIR
+	$(BIN)/python -m benchmarks.ingest_peer .venv-peer/bin/python
+
 bench-memory: $(VENV)/.dev  ## resident memory over a PDF of a thousand pages and a scan of a hundred
 	$(BIN)/python -m benchmarks.long_documents
 
@@ -52,7 +55,7 @@ bench-ocr: $(VENV)/.dev  ## character error rate beside plain Tesseract; CORPUS_
 	$(BIN)/python -m benchmarks.ocr
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-peer .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -64,4 +67,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable ".[postgres,s3,dev]"
+	@touch $@
+
+.venv-peer/.installed: benchmarks/peers/llamaindex.txt
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement $< torch
 	@touch $@
