@@ -1,12 +1,17 @@
 """What a PDF page is read as: the order of its lines, tables set by white space, and what is not on the page."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apps.knowledge.media_types import PDF
 from tests.fixtures import documents
 from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import NoText
 from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.pdf_columns import in_reading_order
+from workers.pipeline.parsing.pdf_layout import BodySize, arrange
+from workers.pipeline.parsing.pdf_lines import Line, Segment
 
 LEFT = [f"The left column has its line {number}" for number in range(1, 9)]
 RIGHT = [f"and the right one its own {number}" for number in range(1, 9)]
@@ -97,3 +102,78 @@ def test_dynamic_form_is_read_and_not_its_waiting_page(parse: Parse) -> None:
         "Name of the boat",
         "boat: Grey Heron",
     ]
+
+
+_word = st.text("abcdefghij•1.", min_size=1, max_size=8)
+_gaps = st.sampled_from([2.0, 4.0, 12.0, 40.0, 200.0])
+
+
+def line_of(*segments: Segment, bottom: float, height: float = 10.0) -> Line:
+    return Line(
+        text=" ".join(segment.text for segment in segments),
+        left=segments[0].left,
+        right=segments[-1].right,
+        top=bottom + height,
+        bottom=bottom,
+        height=height,
+        segments=segments if len(segments) > 1 else (),
+    )
+
+
+@st.composite
+def _anywhere(draw: st.DrawFn) -> list[Line]:
+    """A line of up to four segments somewhere on a page, in one of two sizes."""
+    x = draw(st.sampled_from([50.0, 72.0, 300.0]))
+    segments = []
+    for _ in range(draw(st.integers(1, 4))):
+        text = " ".join(draw(st.lists(_word, min_size=1, max_size=5)))
+        segments.append(Segment(text, x, x + 5 * len(text)))
+        x = segments[-1].right + draw(_gaps) + 10
+    height = draw(st.sampled_from([10.0, 14.0]))
+    return [line_of(*segments, bottom=draw(st.integers(0, 60)) * 7.0, height=height)]
+
+
+@st.composite
+def _broken(draw: st.DrawFn) -> list[Line]:
+    """A line in two pieces, the second of them raised."""
+    text, rest = draw(_word), draw(_word)
+    end = 72.0 + 5 * len(text)
+    gap = draw(st.sampled_from([0.0, 2.0, 3.5]))
+    bottom = draw(st.integers(0, 60)) * 7.0
+    return [
+        line_of(Segment(text, 72.0, end), bottom=bottom),
+        line_of(Segment(rest, end + gap, end + gap + 5 * len(rest)), bottom=bottom + 3),
+    ]
+
+
+@st.composite
+def _across(draw: st.DrawFn) -> list[Line]:
+    """Lines across two columns, here and there with nothing in one of them."""
+    lines = []
+    for number in range(draw(st.integers(3, 12))):
+        left, right = (" ".join(draw(st.lists(_word, min_size=3, max_size=6))) for _ in range(2))
+        halves = [Segment(left, 72.0, 250.0), Segment(right, 300.0, 480.0)]
+        kept = draw(st.sampled_from([halves, halves, halves, halves[:1], halves[1:]]))
+        lines.append(line_of(*kept, bottom=600.0 - 12 * number))
+    return lines
+
+
+_pages = st.lists(st.one_of(_anywhere(), _anywhere(), _broken(), _across()), max_size=12).map(
+    lambda parts: [line for part in parts for line in part]
+)
+
+
+def characters(lines: list[Line]) -> list[str]:
+    texts = ["".join(text for _, _, text in line.cells) if line.grid else line.text for line in lines]
+    return sorted("".join("".join(texts).split()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(_pages, st.booleans())
+def test_no_character_is_lost_or_doubled_by_the_order(lines: list[Line], from_the_top: bool) -> None:
+    if from_the_top:
+        lines = sorted(lines, key=lambda line: -line.bottom)
+    ordered = in_reading_order(lines)
+    assert characters(ordered) == characters(lines)
+    blocks = list(arrange(lines, BodySize(), {}))
+    assert sorted("".join("".join(b.text.replace(" | ", "") for b in blocks).split())) == characters(lines)
