@@ -5,6 +5,7 @@ what should become of it, and words that a search in it must bring up. The page'
 written by hand and stays; file names are the only thing of the corpus that gets into it.
 """
 
+import os
 import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ def render(judged: list[Judged]) -> str:
         "",
         f"{len(judged)} documents of public projects' test suites, each by an upload URL, a PUT and the worker of a",
         "real server, one file at a time. Rates are by the worker's time for what became READY, embedding and indexing",
-        f"included. In {checked} of them a search must also bring up words that a person reads there.",
+        f"included; on {os.cpu_count()} cores, at a load average of {os.getloadavg()[2]:.0f} over the last quarter of an hour.",
+        f"In {checked} of them a search must also bring up words that a person reads there.",
         "",
         table(
             (
