@@ -117,7 +117,7 @@ def render(judged: list[Judged]) -> str:
         "",
         f"{len(judged)} documents of public projects' test suites, each by an upload URL, a PUT and the worker of a",
         "real server, one file at a time. Rates are by the worker's time for what became READY, embedding and indexing",
-        f"included; on {os.cpu_count()} cores, at a load average of {os.getloadavg()[2]:.0f} over a quarter of an hour.",
+        f"included; on {os.cpu_count()} cores, at a load of {os.getloadavg()[2]:.0f} over a quarter of an hour.",
         f"In {checked} of them a search must also bring up words that a person reads there.",
         "",
         table(
