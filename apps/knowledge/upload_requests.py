@@ -119,15 +119,17 @@ def request_uploads(
     ]
 
 
-def offer_again(file: File) -> Upload:
+def offer_again(file: File, *, size_bytes: int | None = None) -> Upload:
     """The URLs anew, for a client that did not get the answer; they hold as long as the first ones did."""
     seconds = int((file.upload_expires_at - timezone.now()).total_seconds()) if file.upload_expires_at else 0
     if file.status != FileStatus.WAITING_UPLOAD or seconds <= 0:
         return Upload(file)
     if file.multipart_upload_id:
-        numbers = range(1, 1 + min(FIRST_PARTS, most_parts(file)))
+        count = None if size_bytes is None else _count_parts(size_bytes, file.part_bytes or MIN_PART_BYTES)
+        numbers = range(1, 1 + min(FIRST_PARTS, count or most_parts(file)))
         seconds = min(seconds, settings.UPLOAD_URL_SECONDS)
-        return Upload(file, parts=sign_parts(file.key, file.multipart_upload_id, numbers, seconds=seconds))
+        parts = sign_parts(file.key, file.multipart_upload_id, numbers, seconds=seconds)
+        return Upload(file, parts=parts, part_count=count)
     store = object_store()
     return Upload(file, url=store.presign_put(file.key, content_type=file.content_type, seconds=seconds))
 

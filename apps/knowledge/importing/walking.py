@@ -43,6 +43,8 @@ def walk(root: Path, *, name: str, max_bytes: int) -> Iterator[Candidate | Skipp
             yield Skipped(path, "hidden")
         elif entry.is_symlink():
             yield Skipped(path, "a symbolic link")
+        elif len(path) > MAX_PATH_CHARS:
+            yield Skipped(path, f"its path is longer than {MAX_PATH_CHARS} characters")
         elif entry.is_dir(follow_symlinks=False):
             yield from walk(Path(entry.path), name=path, max_bytes=max_bytes)
         else:
@@ -53,8 +55,6 @@ def _judge(path: Path, import_path: str, max_bytes: int) -> Candidate | Skipped:
     media_type = media_types.find_by_file_name(path.name)
     if media_type is None:
         return Skipped(import_path, "its type is not supported")
-    if len(import_path) > MAX_PATH_CHARS:
-        return Skipped(import_path, f"its path is longer than {MAX_PATH_CHARS} characters")
     try:
         found = path.lstat()
     except OSError as error:

@@ -160,6 +160,15 @@ def test_odd_name_is_imported_once(library: Library, name: bytes, import_path: s
     assert {path: row.file_name for path, row in library.files().items()} == {import_path: file_name}
 
 
+def test_folder_that_is_too_deep_is_left_out(library: Library, write: Write) -> None:
+    write("a.txt", b"words")
+    write("d/" * 600 + "deep.txt", b"words")
+    done = library.run()
+    assert done.exit_code == 0
+    assert "its path is longer than 1000 characters" in done.output
+    assert set(library.files()) == {"docs/a.txt"}
+
+
 def test_unreadable_file_fails_alone(library: Library, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("a.txt", b"words")
     write("b.txt", b"words")

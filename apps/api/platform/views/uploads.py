@@ -36,14 +36,17 @@ class AnnouncingView(KnowledgeBaseView):
             self.request,
             organization_id=self.access.organization.pk,
             make=lambda remember: announce(also=remember),
-            repeat=self._offer_again,
+            repeat=lambda file_ids: self._offer_again(file_ids, bodies),
         )
 
-    def _offer_again(self, file_ids: Sequence[str]) -> list[Upload]:
+    def _offer_again(self, file_ids: Sequence[str], bodies: Sequence[dict[str, Any]]) -> list[Upload]:
         files = self.files().in_bulk(file_ids)
         if len(files) < len(file_ids):
             raise NotFound("What this Idempotency-Key announced was deleted since.")
-        return [offer_again(files[file_id]) for file_id in file_ids]
+        return [
+            offer_again(files[file_id], size_bytes=body.get("size_bytes"))
+            for file_id, body in zip(file_ids, bodies, strict=True)
+        ]
 
 
 def _context(uploads: Sequence[Upload]) -> dict[str, Any]:
