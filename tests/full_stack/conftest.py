@@ -1,7 +1,6 @@
 """The full stack as an operator runs it: web, workers, beat and the event consumer, each a process of its own,
 on this session's PostgreSQL, Valkey, S3, SQS and Qdrant."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,12 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 from django.conf import settings
 
-from benchmarks.client import Client
+from benchmarks.client import Client, facts_of
 from benchmarks.live_server import ROOT, Facts
 from tests.full_stack.processes import Stack, address
 
@@ -50,13 +48,8 @@ def stack(environment: dict[str, str]) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def facts(stack: Stack, environment: dict[str, str]) -> Facts:
-    made = json.loads(_manage(environment, "create_organization", "Acme", "--owner", "ann@example.com"))
-    answer = httpx.get(
-        f"{environment['PUBLIC_URL']}/orgs/{made['organization_id']}/knowledgebases",
-        headers={"Authorization": f"Bearer {made['api_key']}"},
-    )
-    library = answer.raise_for_status().json()["items"][0]["knowledgeBaseId"]
-    return Facts(base_url=environment["PUBLIC_URL"], knowledge_base_id=library, **made)
+    made = _manage(environment, "create_organization", "Acme", "--owner", "ann@example.com")
+    return facts_of(environment["PUBLIC_URL"], made)
 
 
 @pytest.fixture

@@ -39,15 +39,21 @@ def commands() -> dict[str, list[str]]:
 
 
 class Stack:
-    """All of them, while the context lasts. Each one's output is in ``logs``."""
+    """All of them, while the context lasts. Each one's output is in ``logs``.
 
-    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+    ``own_commands`` are those of an installation that is put together otherwise; it has a "web" too.
+    """
+
+    def __init__(
+        self, environment: dict[str, str], logs: Path, own_commands: dict[str, list[str]] | None = None
+    ) -> None:
         self._environment = environment
         self._logs = logs
+        self._commands = own_commands or commands()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        for name in commands():
+        for name in self._commands:
             self.start(name)
         self._wait_until_serving()
         return self
@@ -66,8 +72,16 @@ class Stack:
     def start(self, name: str) -> None:
         with self.log_path(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                commands()[name], cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+                self._commands[name], cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def start_what_died(self) -> None:
+        for name, process in list(self._running.items()):
+            if process.poll() is not None:
+                self.start(name)
+
+    def pids(self) -> set[int]:
+        return {process.pid for process in self._running.values()}
 
     def kill(self, name: str) -> None:
         """``kill -9`` the process and all that descend from it, as when a machine is lost."""
