@@ -29,7 +29,8 @@ def running_celery() -> Iterator[None]:
     app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
     workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
-    schedule: Any = beat.EmbeddedService(app, thread=True, max_interval=1)
+    # Named, since this service does not ask the settings: its own would keep a file in the current folder.
+    schedule: Any = beat.EmbeddedService(app, thread=True, max_interval=1, scheduler_cls=beat.Scheduler)
     for thread in (*threads, schedule):
         thread.daemon = True
         thread.start()
