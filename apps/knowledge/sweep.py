@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -69,14 +69,17 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
         expired_leases = list(stale.order_by("lease_expires_at")[:BATCH])
         forgotten = _forgotten(queued, now, is_queue_new=is_queue_new or at_start)
         due = _to_purge(now)
-    found = [_each(file, _look_for_upload) for file in uploads_to_look_for]
+    # First what needs nothing but the database. The object store and the index may hang.
+    leases_expired = sum(bool(_each(file, _reclaim)) for file in expired_leases)
+    redispatched = sum(bool(_each(file, _redispatch)) for file in forgotten)
+    found = list(_for_a_while(uploads_to_look_for, _look_for_upload))
     swept = Swept(
         uploads_taken=found.count("taken"),
         uploads_expired=found.count("expired"),
-        leases_expired=sum(bool(_each(file, _reclaim)) for file in expired_leases),
-        redispatched=sum(bool(_each(file, _redispatch)) for file in forgotten),
-        parts_dropped=sum(bool(_each(file, _drop_parts)) for file in _with_needless_parts()),
-        purged=_purge_for_a_while(due),
+        leases_expired=leases_expired,
+        redispatched=redispatched,
+        parts_dropped=sum(map(bool, _for_a_while(_with_needless_parts(), _drop_parts))),
+        purged=sum(map(bool, _for_a_while(due, _purge))),
     )
     if swept:
         logger.info("Sweep: %s", swept)
@@ -137,6 +140,15 @@ def _each(row: Row, act: Callable[[Row], Result]) -> Result | None:
     return None
 
 
+def _for_a_while(rows: list[Row], act: Callable[[Row], Result]) -> Iterator[Result | None]:
+    """Act on one after the other until the next sweep is due, in which leases come first again."""
+    ends = time.monotonic() + settings.SWEEP_INTERVAL_SECONDS
+    for row in rows:
+        yield _each(row, act)
+        if time.monotonic() >= ends:
+            break
+
+
 def _look_for_upload(file: File) -> str:
     try:
         return "taken" if uploads.take_upload(file) else ""
@@ -157,17 +169,6 @@ def _drop_parts(file: File) -> bool:
 def _redispatch(file: File) -> bool:
     dispatch.send(file)
     return True
-
-
-def _purge_for_a_while(due: list[Tombstone]) -> int:
-    """Purge until the next sweep is due: leases and uploads come first again then."""
-    ends = time.monotonic() + settings.SWEEP_INTERVAL_SECONDS
-    purged = 0
-    for tombstone in due:
-        purged += bool(_each(tombstone, _purge))
-        if time.monotonic() >= ends:
-            break
-    return purged
 
 
 def _purge(listed: Tombstone) -> bool:

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from apps.knowledge.leases import Lease
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import StoreUnavailable
 from apps.knowledge.sweep import sweep
 from apps.knowledge.uploads import request_upload, take_upload
 from apps.retrieval import services as retrieval
@@ -68,6 +70,28 @@ def test_upload_whose_event_got_lost_is_queued(tenant: Tenant) -> None:
         assert sweep().uploads_taken == 1
         file.refresh_from_db()
         assert file.status == FileStatus.ENQUEUED
+
+
+def test_store_that_hangs_does_not_keep_the_sweep_from_leases(
+    tenant: Tenant, claimed: Callable[[], Lease], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SWEEP_INTERVAL_SECONDS = 1
+    looks = 0
+
+    def hang(*_: object) -> None:
+        nonlocal looks
+        looks += 1
+        time.sleep(0.6)
+        raise StoreUnavailable
+
+    with tenant.scope():
+        for _ in range(10):
+            _age(_requested(tenant), "created_at")
+        lease = claimed()
+        _age(lease.file, "lease_expires_at")
+        monkeypatch.setattr(type(object_store()), "stat", hang)
+        assert sweep().leases_expired == 1
+    assert looks == 2, "as many as there is time for until the next sweep"
 
 
 def test_upload_that_never_came_is_an_error_once_its_url_expired(tenant: Tenant, waiting_file: File) -> None:
