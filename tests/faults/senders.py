@@ -15,7 +15,7 @@ from tests.faults.material import Sample
 
 Result = TypeVar("Result")
 GIVE_UP_SECONDS = 120.0
-DELETED_SHARE = REINDEXED_SHARE = 0.05
+DELETED_SHARE, REINDEXED_SHARE = 0.05, 0.1
 
 
 @dataclass
@@ -68,7 +68,9 @@ class Sender(threading.Thread):
             self._insist(lambda: client.delete(doomed), unless_status=404)
         elif self._lot.random() < REINDEXED_SHARE:
             chosen = self._lot.choice(earlier)
-            if self._insist(lambda: client.reindex(chosen), unless_status=409) is not None:
+            file = self._insist(lambda: client.file(chosen))
+            if file is not None and file["status"] == "READY":  # else it is on its way, and goes on
+                self._insist(lambda: client.reindex(chosen))
                 self.sent.reindexed.add(chosen)
 
     def _insist(self, call: Callable[[], Result], *, unless_status: int = 0) -> Result | None:
