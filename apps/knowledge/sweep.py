@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Window
+from django.db.models.functions import Random, RowNumber
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 Row = TypeVar("Row", File, Tombstone)
 Result = TypeVar("Result")
 BATCH = 1000
-UPLOAD_EVENT_GRACE = timedelta(seconds=10)  # the event of a PUT is given this long before we look ourselves
+UPLOAD_EVENT_GRACE = timedelta(seconds=5)  # the event of a PUT is given this long before we look ourselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,13 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
 
 
 def _sample(waiting: QuerySet[File]) -> list[File]:
-    """Some of those that wait for their upload, by lot: most wait rightly, and in any fixed order the first
+    """Some of those that wait for their upload: one of each organization, then a second of each, so that an upload
+    is not looked for behind a crowd's. Within one by lot: most wait rightly, and in any fixed order the first
     thousand of these would keep the rest from ever being looked at."""
-    chosen = list(waiting.order_by("?").values_list("pk", flat=True)[:BATCH])
-    return list(waiting.filter(pk__in=chosen).order_by("created_at"))
+    turn = Window(RowNumber(), partition_by="organization_id", order_by=Random().asc())
+    chosen = list(waiting.annotate(turn=turn).order_by("turn", "?").values_list("pk", flat=True)[:BATCH])
+    found = waiting.in_bulk(chosen)
+    return [found[file_id] for file_id in chosen if file_id in found]
 
 
 def _forgotten(queued: QuerySet[File], now: datetime, *, is_queue_new: bool) -> list[File]:

@@ -72,6 +72,23 @@ def test_upload_whose_event_got_lost_is_queued(tenant: Tenant) -> None:
         assert file.status == FileStatus.ENQUEUED
 
 
+def test_upload_is_not_looked_for_behind_another_organizations_crowd(
+    tenant: Tenant, stranger: Tenant, settings: Settings
+) -> None:
+    """The events of a thousand uploads may still be in line, and each look asks the store."""
+    settings.SWEEP_INTERVAL_SECONDS = 0  # time for one look of each kind
+    with tenant.scope():
+        for _ in range(20):
+            _age(_requested(tenant), "created_at")
+    file = _silent_upload(stranger)
+    with stranger.scope():
+        _age(file, "created_at")
+        for _ in range(25):
+            sweep()
+        file.refresh_from_db()
+    assert file.status == FileStatus.ENQUEUED
+
+
 def test_store_that_hangs_does_not_keep_the_sweep_from_leases(
     tenant: Tenant, claimed: Callable[[], Lease], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
