@@ -143,19 +143,20 @@ def _segments(text_page: pdfium.PdfTextPage, text: str, first: int, height: floa
     """The parts of a line from left to right that wide gaps divide; none where there is no such gap."""
     segments: list[Segment] = []
     start = 0
-    left = None
     for blank in _BLANK.finditer(text):
         _, _, right, _ = _box(text_page, first + blank.start() - 1)
         next_left, _, _, _ = _box(text_page, first + blank.end())
         if next_left - right > WIDE_GAP * height > 0:
-            if left is None:
-                left, _, _, _ = _box(text_page, first)
-            segments.append(Segment(_readable(text[start : blank.start()]), left, right))
-            start, left = blank.end(), next_left
-    if left is None or not segments:
-        return ()
-    _, _, right, _ = _box(text_page, first + len(text) - 1)
-    return (*segments, Segment(_readable(text[start:]), left, right))
+            segments.append(_segment(text_page, text, first, start, blank.start()))
+            start = blank.end()
+    return (*segments, _segment(text_page, text, first, start, len(text))) if segments else ()
+
+
+def _segment(text_page: pdfium.PdfTextPage, text: str, first: int, start: int, stop: int) -> Segment:
+    """``text[start:stop]`` and its sides. Hebrew and Arabic begin with the character on the right."""
+    left1, _, right1, _ = _box(text_page, first + start)
+    left2, _, right2, _ = _box(text_page, first + stop - 1)
+    return Segment(_readable(text[start:stop]), min(left1, left2), max(right1, right2))
 
 
 def _clip(line: Line, frame: Rule) -> Line | None:

@@ -77,6 +77,13 @@ def test_right_to_left_text_is_in_logical_order(parse: Parse) -> None:
     assert text_of(parse(documents.pdf_right_to_left("שלוםחבר"), PDF)) == "שלוםחבר"
 
 
+def test_right_to_left_words_far_from_their_labels_are_cells_of_a_table(parse: Parse) -> None:
+    labels = ["Name", "Greeting", "Place of work", "Town"]
+    (page,) = parse(documents.pdf_right_to_left("שלוםחבר", labels=labels), PDF)
+    assert [block.kind for block in page.blocks] == [BlockKind.TABLE]
+    assert page.blocks[0].text.split("\n") == [f"{label} | שלוםחבר" for label in labels]
+
+
 def test_text_beside_the_page_is_not_read(parse: Parse) -> None:
     inside, outside = (72.0, 700.0, "On the page."), (-300.0, 700.0, "Beside the page.")
     assert text_of(parse(documents.pdf_of_strings([inside, outside]), PDF)) == "On the page."
