@@ -35,9 +35,9 @@ def parse_document(
     """The document's pages, as a child process parses them; it is at most some pages ahead.
 
     A generator: closing it, or an exception of the caller's in it, kills the child. ``should_stop`` is asked
-    about every half second while we wait; when it says yes, ParseStopped is raised, and what it raises
-    itself goes through. The time limit counts the time spent waiting for the child, not the time that the
-    caller takes between two pages. Blocks are sanitized, and no block is blank.
+    about every half second, however quickly pages come; when it says yes, ParseStopped is raised, and what it
+    raises itself goes through. The time limit counts the time spent waiting for the child, not the time that
+    the caller takes between two pages. Blocks are sanitized, and no block is blank.
 
     Raises the parser's ParseErrors; NoText at the end if no page had any text; LimitExceeded for time and
     memory; ParserCrashed for a child that died otherwise; ParserUnavailable (retryable) if children can't

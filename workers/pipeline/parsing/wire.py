@@ -34,7 +34,7 @@ class FrameReader:
     """The messages that come by a pipe.
 
     ``seconds`` is for all waiting together; the time between two calls does not count. ``should_stop`` is asked
-    about every half second while we wait, and may raise.
+    about every half second, however many messages come meanwhile, and may raise.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class FrameReader:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self.waited_seconds = 0.0
+        self._asked_at = time.monotonic()
 
     def receive(self) -> Message | None:
         """The next message; None when the writer is gone without a last one.
@@ -74,17 +75,19 @@ class FrameReader:
         return taken
 
     def _wait(self) -> None:
-        while True:
+        is_ready = False
+        while not is_ready:
             left = self._seconds - self.waited_seconds
             if left <= 0:
                 raise WaitedTooLong
             started = time.monotonic()
             is_ready = bool(self._poll.poll(1000 * min(left, ASK_EVERY_SECONDS)))
-            self.waited_seconds += time.monotonic() - started
-            if is_ready:
-                return
-            if self._should_stop():
-                raise ParseStopped
+            now = time.monotonic()
+            self.waited_seconds += now - started
+            if now - self._asked_at >= ASK_EVERY_SECONDS:
+                self._asked_at = now
+                if self._should_stop():
+                    raise ParseStopped
 
 
 def encode(message: Message) -> bytes:

@@ -25,6 +25,13 @@ def hang(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
         time.sleep(60)
 
 
+def trickle(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
+    """Pages come one by one, each sooner than anybody's patience ends."""
+    for number in range(1, 51):
+        yield _page(number, 50, "drop")
+        time.sleep(0.1)
+
+
 def burn(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     """Hangs in C, where no signal handler and no thread of Python's gets a turn."""
     yield _page(1, 2, "before")

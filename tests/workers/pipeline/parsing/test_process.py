@@ -100,6 +100,18 @@ def test_should_stop_ends_the_parse() -> None:
         list(start("hang", options_with(), should_stop))
 
 
+def test_should_stop_is_asked_also_while_pages_keep_coming() -> None:
+    """Pages without text make no chunks: nobody else shows that the worker lives."""
+    asked: list[float] = []
+
+    def should_stop() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) == 2
+
+    with pytest.raises(ParseStopped):
+        list(start("trickle", options_with(), should_stop))
+
+
 def test_error_of_should_stop_goes_through_and_kills_the_child() -> None:
     def should_stop() -> bool:
         raise ZeroDivisionError
