@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 INDEX_BATCH = 64  # chunks embedded and written at a time, at most
 FIRST_BATCH, SMALLEST_BATCH = 32, 4
 OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
+REFUSAL_PAUSE_SECONDS = 5.0  # before a message goes back because the database failed under way
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
 
@@ -57,7 +58,7 @@ def ingest_next(*, owner: str) -> bool:
     """Take the file whose turn it is, whoever's it is, and bring it to its end.
 
     False when none could be taken because something that is needed is away: the message is to come again. That
-    takes ``OUTAGE_WAIT_SECONDS``, so that messages do not go round and round.
+    takes ``OUTAGE_WAIT_SECONDS``, or ``REFUSAL_PAUSE_SECONDS``, so that messages do not go round and round.
     """
     # Before the claim, and the model with it: a process loads it once, and a lease must not wait for that.
     if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
@@ -70,6 +71,8 @@ def ingest_next(*, owner: str) -> bool:
     except (OperationalError, InterfaceError) as error:
         logger.error("The database is away: %s", error)
         surroundings.doubt()
+        # It may answer and yet take nothing: its disk is full, it is locked, or a migration is missing.
+        wait_for_stop(REFUSAL_PAUSE_SECONDS)
         return False
     return True
 

@@ -31,6 +31,7 @@ Run = Callable[[], int]
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One look, and the message goes back; after each test there is nothing to doubt."""
     monkeypatch.setattr(ingest, "OUTAGE_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(ingest, "REFUSAL_PAUSE_SECONDS", 0.0)
     surroundings.doubt()
     yield
     surroundings.doubt()
@@ -87,6 +88,18 @@ def test_message_goes_back_while_the_database_is_away(
             process_next()
     run_workers()
     assert _status(tenant, file) == FileStatus.READY
+
+
+def test_database_that_answers_and_takes_nothing_is_not_asked_without_a_pause(
+    tenant: Tenant, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload("a.txt", b"Words to be found.", "text/plain")
+    monkeypatch.setattr(ingest, "REFUSAL_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(leases, "claim", _raise(OperationalError("database or disk is full")))
+    started = time.monotonic()
+    with pytest.raises(Reject):
+        process_next()
+    assert time.monotonic() - started >= 0.5
 
 
 def test_fault_makes_the_worker_look_before_it_takes_the_next_file(
