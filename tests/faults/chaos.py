@@ -29,6 +29,9 @@ class Diary:
         self.entries.append((time.monotonic() - self.started, what or kind))
         self.counts[kind] += 1
 
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
     def seconds_since_the_last_fault(self) -> float:
         return time.monotonic() - self.started - self.entries[-1][0]
 
@@ -39,16 +42,16 @@ def disturb(
     seed: int,
     outages: Sequence[str],
     kill_every_seconds: float,
-    until: Callable[[float], bool],
+    until: Callable[[Diary], bool],
 ) -> Diary:
     """Kill workers at random, and have each of the ``outages`` once, one after the other, while files are
-    under way. Ends, with everything running, when ``until`` says so of the seconds that passed."""
+    under way. Ends, with everything running, when ``until`` says so of what happened so far."""
     lot, diary = random.Random(seed), Diary()
     over = threading.Event()
     order = lot.sample(outages, len(outages))
     with ThreadPoolExecutor(1) as aside:
         all_outages = aside.submit(_outages, site, order, diary, over)
-        while not (all_outages.done() and until(time.monotonic() - diary.started)):
+        while not (all_outages.done() and until(diary)):
             time.sleep(lot.uniform(0.4, 1.6) * kill_every_seconds)
             if what := site.kill_worker(lot):
                 diary.note("kill", what)

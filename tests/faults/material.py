@@ -37,6 +37,7 @@ def mixture(count: int, seed: int) -> list[Sample]:
     """``count`` files, no two with the same name: mostly text of all kinds, some long or scanned, a tenth wrong."""
     lot = random.Random(seed)
     makers = [maker for maker, weight in _SHARES.items() for _ in range(weight)]
+    lot.shuffle(makers)
     chosen = [makers[number % len(makers)] for number in range(count)]
     samples = [maker(number, lot) for number, maker in enumerate(chosen)]
     lot.shuffle(samples)

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.topology("full"), pytest.mark.django_db]
 WORKERS = 3
 GRACE_SECONDS = 120.0  # after the end of the last lease
 PURGE_SECONDS = 90.0
+LEAST_KILLS = 2
 ORGANIZATIONS = ("Acme", "Globex")
 
 
@@ -47,7 +48,7 @@ def test_files_survive_killed_workers_and_every_outage(tmp_path: Path) -> None:
 
 
 def test_files_survive_killed_workers_and_a_broker_that_forgets(tmp_path: Path) -> None:
-    _go_through(Ordeal(24, 1, ("broker",), 3.0, send_seconds=6.0, is_patient=False), tmp_path)
+    _go_through(Ordeal(40, 1, ("broker",), 1.5, send_seconds=6.0, is_patient=False), tmp_path)
 
 
 def _go_through(ordeal: Ordeal, folder: Path) -> None:
@@ -70,8 +71,13 @@ def _go_through(ordeal: Ordeal, folder: Path) -> None:
             seed=ordeal.seed,
             outages=ordeal.outages,
             kill_every_seconds=ordeal.kill_every_seconds,
-            until=lambda seconds: seconds > ordeal.send_seconds and not any(map(Sender.is_alive, senders)),
+            until=lambda so_far: (
+                so_far.seconds() > ordeal.send_seconds
+                and so_far.counts["kill"] >= LEAST_KILLS
+                and not any(map(Sender.is_alive, senders))
+            ),
         )
+        assert diary.counts["kill"] >= LEAST_KILLS, "nobody was at work to be killed"
         sent = [sender.finish(120) for sender in senders]
         rest = _wait_for_rest(ledger)
         _print(sent, diary, ledger, rest)
