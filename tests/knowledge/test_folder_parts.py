@@ -133,6 +133,24 @@ def test_parts_beyond_those_listed_are_left_out(
     assert stored(store) == CONTENTS[0] + CONTENTS[1]
 
 
+def test_parts_that_a_killed_completion_cut_off_do_not_pass_for_whole(
+    store: FolderStore, upload_id: str, claims: list[PartClaim], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_parts, "place", die)
+        with pytest.raises(Killed):
+            store.multipart.complete(KEY, upload_id, claims[:2])
+    with pytest.raises(PartsRefused, match="Part 3"):
+        store.multipart.complete(KEY, upload_id, claims)
+    for number in range(3, len(CONTENTS) + 1):
+        send(store, upload_id, number)
+    store.multipart.complete(KEY, upload_id, claims)
+    assert stored(store) == b"".join(CONTENTS)
+
+
 def test_part_is_no_larger_than_its_place(store: FolderStore, upload_id: str) -> None:
     with pytest.raises(TooLarge):
         store.multipart.receive(KEY, upload_id, 1, [b"x" * ROOM, b"y"])

@@ -77,6 +77,7 @@ class FolderParts:
         try:
             with self._locked(key, upload_id) as content:
                 size = self._check(key, upload_id, parts)
+                self._forget_behind(key, upload_id, len(parts))
                 content.truncate(size)
                 os.fsync(content.fileno())
                 place(self._folder(key, upload_id) / CONTENT, self._root / key)
@@ -127,6 +128,12 @@ class FolderParts:
         for old in folder.glob(f"{number:05}.*"):
             old.unlink()
             sync_folder(folder)
+
+    def _forget_behind(self, key: str, upload_id: str, last: int) -> None:
+        """Parts that the end cuts off are whole no more, should it have to be tried again with another list."""
+        for part in self.parts(key, upload_id):
+            if part.number > last:
+                self._forget(self._folder(key, upload_id), part.number)
 
     def _check(self, key: str, upload_id: str, claims: Sequence[PartClaim]) -> int:
         """The size of the whole. Raises PartsRefused."""
