@@ -1,13 +1,14 @@
 """How a file comes in: a signed URL is given out, the bytes arrive in the store, the file is queued."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict, TemporarilyUnavailable
+from apps.base.errors import Conflict, TemporarilyUnavailable, TooLarge
 from apps.knowledge import dispatch
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
@@ -15,7 +16,7 @@ from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import parse_object_key
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
-from apps.knowledge.storage.contracts import ObjectStat
+from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
 from apps.knowledge.upload_requests import UploadRequest, request_uploads
 from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
@@ -78,13 +79,40 @@ def take_upload(file: File) -> bool:
 
 
 def give_up_waiting(file: File) -> bool:
-    """The upload URL expired unused: say so instead of waiting for ever."""
-    return transition(
-        file,
-        FileStatus.ERROR,
-        message="The upload never arrived and its URL has expired. Ask for a new upload URL.",
-        error_code=UPLOAD_EXPIRED,
-    )
+    """The upload URL expired unused: say so instead of waiting for ever. False when it did not, after all."""
+    with transaction.atomic():
+        expired = File.objects.select_for_update().filter(pk=file.pk, upload_expires_at__lt=timezone.now())
+        current = expired.filter(status=FileStatus.WAITING_UPLOAD).first()
+        if current is None:  # its time was prolonged, or it came
+            return False
+        transition(
+            current,
+            FileStatus.ERROR,
+            message="The upload never arrived and its URL has expired. Ask for a new upload URL.",
+            error_code=UPLOAD_EXPIRED,
+        )
+    # Bytes that came since the last look: who told of them may have lost to this.
+    with suppress(NotUploadedYet):
+        return not take_upload(current)
+    return True
+
+
+def check_stored(file: File, *, revision: int) -> None:
+    """Bring the row's size and ETag up to what the store holds now, for the attempt that is about to read it: a
+    second PUT, of which no event told, may have replaced what was announced.
+
+    Raises ObjectMissing, TooLarge, StoreUnavailable.
+    """
+    stat = object_store().stat(file.key)
+    if stat is None:
+        raise ObjectMissing
+    if stat.size_bytes > (limit := allowances_of(file.organization_id).max_file_bytes):
+        raise TooLarge(_too_large(stat, limit))
+    if (stat.size_bytes, stat.etag) != (file.size_bytes, file.etag):
+        file.size_bytes, file.etag = stat.size_bytes, stat.etag
+        File.objects.filter(pk=file.pk, last_revision=revision).update(
+            size_bytes=stat.size_bytes, etag=stat.etag
+        )
 
 
 def _take_replacement(file: File) -> bool:
@@ -122,7 +150,7 @@ def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
             moved = transition(
                 file,
                 FileStatus.ERROR,
-                message=f"The upload has {stat.size_bytes} bytes; the limit is {max_bytes}.",
+                message=_too_large(stat, max_bytes),
                 error_code="too_large",
                 size_bytes=stat.size_bytes,
             )
@@ -131,3 +159,7 @@ def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
     if moved and is_too_large:
         object_store().remove(file.key)
     return moved and not is_too_large
+
+
+def _too_large(stat: ObjectStat, limit: int) -> str:
+    return f"The upload has {stat.size_bytes} bytes; the limit is {limit}."

@@ -98,3 +98,28 @@ def test_second_put_over_the_limit_is_an_error_and_its_bytes_are_removed(
         file.refresh_from_db()
     assert (file.status, file.error_code) == ("ERROR", "too_large")
     assert object_store().stat(file.key) is None
+
+
+@pytest.mark.parametrize("size", [30, 60])
+def test_second_put_that_nobody_told_of_is_measured_before_it_is_read(
+    tenant: Tenant, run_workers: Callable[[], int], settings: Settings, size: int
+) -> None:
+    settings.MAX_FILE_BYTES = 50
+    with tenant.scope():
+        file, url = request_upload(
+            knowledge_base=tenant.library, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+        )
+    assert put_bytes(url, b"A heron at the weir.", "text/plain") == 200
+    with tenant.scope(), committing():
+        assert object_arrived(file.key)
+    assert put_bytes(url, b"A kingfisher at the weir.".ljust(size), "text/plain") == 200
+    run_workers()
+    with tenant.scope():
+        file.refresh_from_db()
+        stat = object_store().stat(file.key)
+    assert stat is not None
+    if size > settings.MAX_FILE_BYTES:
+        assert (file.status, file.error_code) == ("ERROR", "too_large")
+        assert found(tenant) == []
+    else:
+        assert (file.status, file.size_bytes, file.etag) == ("READY", size, stat.etag)

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
 import redis
@@ -8,7 +9,7 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.knowledge import dispatch, leases
+from apps.knowledge import dispatch, leases, uploads
 from apps.knowledge import sweep as sweeping
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.leases import Lease
@@ -119,6 +120,37 @@ def test_upload_that_never_came_is_an_error_once_its_url_expired(tenant: Tenant,
         assert sweep().uploads_expired == 1
         waiting_file.refresh_from_db()
         assert waiting_file.error_code == "upload_expired"
+
+
+def test_upload_that_comes_at_the_moment_it_is_given_up_is_taken(
+    tenant: Tenant, waiting_file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event found the row waiting, and lost to the sweep."""
+    with tenant.scope():
+        _age(waiting_file, "upload_expires_at", "created_at")
+    give_up = uploads.give_up_waiting
+
+    def late(file: File) -> bool:
+        object_store().write(file.key, BytesIO(b"some words"), content_type="text/plain")
+        return give_up(file)
+
+    monkeypatch.setattr(uploads, "give_up_waiting", late)
+    assert sweep().uploads_expired == 0
+    with tenant.scope():
+        waiting_file.refresh_from_db()
+    assert (waiting_file.status, waiting_file.error_code) == ("ENQUEUED", "")
+
+
+def test_upload_whose_time_was_prolonged_since_the_sweep_looked_is_not_given_up(
+    tenant: Tenant, waiting_file: File
+) -> None:
+    with tenant.scope():
+        _age(waiting_file, "upload_expires_at")
+        stale = File.objects.get(pk=waiting_file.pk)
+        File.objects.filter(pk=stale.pk).update(upload_expires_at=timezone.now() + LONG_AGO)
+        assert not uploads.give_up_waiting(stale)
+        waiting_file.refresh_from_db()
+    assert waiting_file.status == "WAITING-UPLOAD"
 
 
 def test_file_whose_message_got_lost_is_sent_again(

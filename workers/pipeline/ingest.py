@@ -23,6 +23,7 @@ from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode
 from apps.knowledge.storage import object_store
 from apps.knowledge.turns import next_turn
+from apps.knowledge.uploads import check_stored
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, FileAttributes
@@ -161,6 +162,7 @@ class _Attempt:
         self.shown_pages_done = 0
 
     def run(self) -> None:
+        check_stored(self.file, revision=self.lease.revision)
         if not self.file.size_bytes:
             raise EmptyFile
         with object_store().local_copy(self.file.key, on_progress=self._prove_life) as path:
