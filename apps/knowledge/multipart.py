@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from apps.base.errors import Conflict, TooLarge, ValidationFailed
+from apps.base.errors import Conflict, NotFound, TooLarge, ValidationFailed
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import Part, PartClaim, PartsRefused, UploadMissing
 from apps.knowledge.upload_requests import PartUrl, most_parts, sign_parts
-from apps.knowledge.uploads import take_upload
+from apps.knowledge.uploads import UPLOAD_EXPIRED, take_upload
 from apps.orgs.allowances import allowances_of
 
 UPLOAD_ABORTED = "upload_aborted"  # the error code of a file whose upload was called off
@@ -51,10 +51,11 @@ def arrived_parts(file: File) -> list[Part]:
 def complete_upload(file: File, parts: Sequence[PartClaim]) -> None:
     """Put the parts together, and queue the file. Safe to repeat, and after a process died over it.
 
-    Raises NotInParts; PartsRefused and TooLarge, with the parts still there; UploadMissing.
+    Raises NotInParts; PartsRefused and TooLarge, with the parts still there; UploadMissing; NotFound.
     """
-    if file.part_bytes is not None and file.status not in {FileStatus.WAITING_UPLOAD, FileStatus.ERROR}:
-        return  # it is past that
+    was_given_up = file.error_code in {UPLOAD_EXPIRED, UPLOAD_ABORTED}
+    if file.part_bytes is not None and file.status != FileStatus.WAITING_UPLOAD and not was_given_up:
+        return  # it is past that, whatever became of it then
     if [part.number for part in parts] != list(range(1, len(parts) + 1)):
         raise PartsRefused("The parts are to be listed in order, from part 1, each once.")
     upload_id, store = _waiting(file), object_store()
@@ -64,7 +65,12 @@ def complete_upload(file: File, parts: Sequence[PartClaim]) -> None:
     except UploadMissing:
         if store.stat(file.key) is None:
             raise
-    take_upload(file)
+    # Read again: that may have taken long, and the sweep have given the upload up meanwhile.
+    current = File.objects.filter(pk=file.pk).first()
+    if current is None:
+        store.remove(file.key)
+        raise NotFound("The file was deleted.")
+    take_upload(current)
     drop_parts(file)
 
 

@@ -26,7 +26,7 @@ from apps.orgs.allowances import allowances_of
 
 logger = logging.getLogger(__name__)
 MAX_FILES = 100  # announced by one call
-FIRST_PARTS = 100  # of an upload in parts: so many URLs come with the answer
+FIRST_PARTS = 100  # URLs of parts come with one answer, however many files share them: each takes a signature
 
 AlsoInTransaction = Callable[[Sequence[File]], None]
 
@@ -109,7 +109,8 @@ def request_uploads(
         for request in requests:
             # Before the transaction: a store may ask the network. One by one: what was begun must be known
             # when the next one fails.
-            prepared.append(_prepare(knowledge_base, request, max_bytes=max_bytes))  # noqa: PERF401
+            one = _prepare(knowledge_base, request, max_bytes=max_bytes, among=len(requests))
+            prepared.append(one)
         files = _record(knowledge_base, creator, prepared, also)
     except BaseException:
         _withdraw(prepared)
@@ -119,14 +120,17 @@ def request_uploads(
     ]
 
 
-def offer_again(file: File, *, size_bytes: int | None = None) -> Upload:
-    """The URLs anew, for a client that did not get the answer; they hold as long as the first ones did."""
+def offer_again(file: File, *, size_bytes: int | None = None, among: int = 1) -> Upload:
+    """The URLs anew, for a client that did not get the answer; they hold as long as the first ones did.
+
+    ``among`` so many files of one answer.
+    """
     seconds = int((file.upload_expires_at - timezone.now()).total_seconds()) if file.upload_expires_at else 0
     if file.status != FileStatus.WAITING_UPLOAD or seconds <= 0:
         return Upload(file)
     if file.multipart_upload_id:
         count = None if size_bytes is None else _count_parts(size_bytes, file.part_bytes or MIN_PART_BYTES)
-        numbers = range(1, 1 + min(FIRST_PARTS, count or most_parts(file)))
+        numbers = _first_parts(count or most_parts(file), among=among)
         seconds = min(seconds, settings.UPLOAD_URL_SECONDS)
         parts = sign_parts(file.key, file.multipart_upload_id, numbers, seconds=seconds)
         return Upload(file, parts=parts, part_count=count)
@@ -162,7 +166,9 @@ def _check_all(requests: Sequence[UploadRequest]) -> None:
         raise ValidationFailed(" ".join(problems), fields={"files": problems})
 
 
-def _prepare(knowledge_base: KnowledgeBase, request: UploadRequest, *, max_bytes: int) -> _Prepared:
+def _prepare(
+    knowledge_base: KnowledgeBase, request: UploadRequest, *, max_bytes: int, among: int
+) -> _Prepared:
     file_id, store, now = new_file_id(), object_store(), timezone.now()
     key = object_key(knowledge_base.organization_id, knowledge_base.pk, file_id)
     seconds = settings.UPLOAD_URL_SECONDS
@@ -172,7 +178,7 @@ def _prepare(knowledge_base: KnowledgeBase, request: UploadRequest, *, max_bytes
     # As set, or as large as it takes for the largest allowed file to have no more parts than a store takes.
     part_bytes = max(settings.MULTIPART_PART_BYTES, MIN_PART_BYTES, math.ceil(max_bytes / MAX_PARTS))
     count = None if request.size_bytes is None else _count_parts(request.size_bytes, part_bytes)
-    numbers = range(1, 1 + min(FIRST_PARTS, count or _count_parts(max_bytes, part_bytes)))
+    numbers = _first_parts(count or _count_parts(max_bytes, part_bytes), among=among)
     upload_id = store.multipart.begin(key, content_type=request.content_type, part_bytes=part_bytes)
     return _Prepared(
         request,
@@ -184,6 +190,10 @@ def _prepare(knowledge_base: KnowledgeBase, request: UploadRequest, *, max_bytes
         part_count=count,
         parts=sign_parts(key, upload_id, numbers, seconds=seconds),
     )
+
+
+def _first_parts(count: int, *, among: int) -> range:
+    return range(1, 1 + min(count, max(1, FIRST_PARTS // among)))
 
 
 def _count_parts(size_bytes: int, part_bytes: int) -> int:

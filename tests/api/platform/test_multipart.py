@@ -13,8 +13,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.knowledge import doctor
+from apps.knowledge import doctor, multipart, uploads
 from apps.knowledge.doctor import Kind
+from apps.knowledge.files import delete_file
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.multipart import complete_upload
 from apps.knowledge.storage import object_store
@@ -321,6 +322,72 @@ def test_completion_that_died_behind_the_store_is_taken_up_by_the_sweep(
         sweep()
     row = row_of(file)
     assert (row.status, row.multipart_upload_id) == ("ENQUEUED", "")
+
+
+def test_completion_may_be_repeated_after_the_file_could_not_be_read(
+    api: CommittingClient, tenant: Tenant, url_of: Url, run_workers: Callable[[], int]
+) -> None:
+    """The answer got lost, and by the time it is asked for again the file is an ERROR."""
+    file = announce(api, tenant)
+    listed = put_parts(file, b" ")
+    with committing():
+        assert api.post(url_of(file, "/complete"), {"parts": listed}, format="json").status_code == 200
+    run_workers()
+    again = api.post(url_of(file, "/complete"), {"parts": listed}, format="json")
+    assert (again.status_code, again.json()["status"]) == (200, "ERROR"), again.content
+    assert again.json()["statusMessage"] == row_of(file).status_message
+
+
+def test_upload_that_is_given_up_while_it_is_put_together_is_taken_all_the_same(
+    api: CommittingClient, tenant: Tenant, url_of: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = announce(api, tenant)
+    listed = put_parts(file, b"some words")
+    check_size = multipart._check_size
+
+    def slow(*args: Any) -> None:
+        with system_scope("test"):
+            File.objects.filter(pk=file["fileId"]).update(upload_expires_at=timezone.now())
+            assert uploads.give_up_waiting(row_of(file))
+        check_size(*args)
+
+    monkeypatch.setattr(multipart, "_check_size", slow)
+    with committing():
+        answer = api.post(url_of(file, "/complete"), {"parts": listed}, format="json")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ENQUEUED"), answer.content
+
+
+def test_file_deleted_while_it_is_put_together_leaves_no_object(
+    api: CommittingClient, tenant: Tenant, url_of: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = announce(api, tenant)
+    listed = put_parts(file, b"some words")
+    check_size = multipart._check_size
+
+    def slow(*args: Any) -> None:
+        check_size(*args)
+        with system_scope("test"):  # whose purging comes too early: before the object
+            delete_file(row_of(file))
+
+    monkeypatch.setattr(multipart, "_check_size", slow)
+    answer = api.post(url_of(file, "/complete"), {"parts": listed}, format="json")
+    assert answer.status_code == 404, answer.content
+    assert object_store().stat(file["key"]) is None
+
+
+def test_files_of_one_call_share_the_urls_that_come_with_it(api: CommittingClient, tenant: Tenant) -> None:
+    def answer() -> list[JSON]:
+        body = {"fileName": "a.txt", "contentType": "text/plain", "sizeBytes": 9 * MIN_PART_BYTES}
+        items: list[JSON] = api.post(
+            f"{tenant.library_url}/files/upload-urls",
+            {"files": [body | {"multipart": True}] * 50},
+            format="json",
+            headers={"Idempotency-Key": "fifty"},
+        ).json()["items"]
+        return items
+
+    for _ in range(2):
+        assert [len(item["multipart"]["parts"]) for item in answer()] == [2] * 50
 
 
 def test_reader_sees_the_parts_and_changes_nothing(

@@ -44,7 +44,7 @@ class AnnouncingView(KnowledgeBaseView):
         if len(files) < len(file_ids):
             raise NotFound("What this Idempotency-Key announced was deleted since.")
         return [
-            offer_again(files[file_id], size_bytes=body.get("size_bytes"))
+            offer_again(files[file_id], size_bytes=body.get("size_bytes"), among=len(bodies))
             for file_id, body in zip(file_ids, bodies, strict=True)
         ]
 
