@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +200,18 @@ def test_what_a_killed_server_was_receiving_is_discarded(tmp_path: Path) -> None
     store.discard_incoming()
     assert list((tmp_path / INCOMING).iterdir()) == []
     assert store.stat(key) == whole
+
+
+def test_what_another_process_is_receiving_is_not_discarded(tmp_path: Path) -> None:
+    """An import runs while the server starts."""
+    store = FolderStore(location=tmp_path)
+    key = object_key("org-1", "kb-1", "file-1")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"half, "
+        FolderStore(location=tmp_path).discard_incoming()
+        yield b"and whole"
+
+    stat = store.receive(key, pieces(), max_bytes=100)
+    assert stat.size_bytes == len(b"half, and whole")
+    assert list((tmp_path / INCOMING).iterdir()) == []

@@ -15,7 +15,7 @@ MAX_PATH_CHARS = 1000
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A file to be imported. ``import_path`` is its path from the folder that is imported, that folder's name
-    included, with ``/`` between; bytes that are no UTF-8 are spelled ``\\xff``."""
+    included, with ``/`` between; bytes that are no UTF-8 are spelled ``\\xff``, and a backslash is doubled."""
 
     path: Path
     import_path: str
@@ -70,4 +70,4 @@ def _judge(path: Path, import_path: str, max_bytes: int) -> Candidate | Skipped:
 
 
 def _text(name: str) -> str:
-    return os.fsencode(name).decode(errors="backslashreplace")
+    return os.fsencode(name).replace(b"\\", b"\\\\").decode(errors="backslashreplace")

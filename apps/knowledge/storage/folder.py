@@ -1,11 +1,12 @@
 """Objects in a folder, behind signed URLs that the web process serves."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,9 +101,11 @@ class FolderStore(FileSystemStorage):
         return stat
 
     def discard_incoming(self) -> None:
-        """Remove what uploads left behind that a killed server was receiving. None may be under way."""
+        """Remove what uploads left behind whose process was killed. Those of others that live are left alone."""
         for path in (Path(self.location) / INCOMING).glob("*"):
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
     @contextmanager
     def _arriving(self) -> Iterator[Path]:
@@ -110,9 +113,10 @@ class FolderStore(FileSystemStorage):
         incoming = Path(self.location) / INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=incoming)
-        os.close(descriptor)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # says that somebody is at it; ends with the process
             with full_disk_told():
                 yield Path(name)
         finally:
             Path(name).unlink(missing_ok=True)
+            os.close(descriptor)

@@ -146,7 +146,8 @@ def test_what_can_not_be_imported_is_named_with_the_reason(
     [
         (b"Gr\xc3\xb6\xc3\x9fe \xe6\x96\x87.txt", "docs/Größe 文.txt", "Größe 文.txt"),
         (b"caf\xe9.txt", "docs/caf\\xe9.txt", "caf\ufffd.txt"),
-        (b"back\\slash.txt", "docs/back\\slash.txt", "back_slash.txt"),
+        (b"back\\slash.txt", "docs/back\\\\slash.txt", "back_slash.txt"),
+        (b"caf\\xe9.txt", "docs/caf\\\\xe9.txt", "caf_xe9.txt"),  # and not what the first is told as
         (b"new\nline\x1b[2J.txt", "docs/new\nline\x1b[2J.txt", "new_line_[2J.txt"),
         (b"\xe2\x80\xaetxt.txt", "docs/\u202etxt.txt", "_txt.txt"),
         (b"'; DROP TABLE.txt", "docs/'; DROP TABLE.txt", "'; DROP TABLE.txt"),
