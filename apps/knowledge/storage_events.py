@@ -36,7 +36,7 @@ def created_keys(body: str) -> Iterator[str]:
         message = json.loads(body)
         if isinstance(message, dict) and isinstance(message.get("Message"), str):
             message = json.loads(message["Message"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     records = message.get("Records") if isinstance(message, dict) else None
     for record in records if isinstance(records, list) else []:

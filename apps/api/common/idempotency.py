@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from django.db import IntegrityError, transaction
+from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
@@ -106,8 +107,9 @@ def once(
 
 
 def _fingerprint(request: Request) -> str:
-    said = request.data.dict() if hasattr(request.data, "dict") else request.data
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    said = dict(request.data.lists()) if isinstance(request.data, QueryDict) else request.data
+    # A form may hold a file, which no field of ours takes: its name will do.
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _forget() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
 
@@ -126,6 +127,18 @@ def test_same_body_in_other_words_is_the_same(api: CommittingClient, tenant: Ten
         for body in bodies
     }
     assert len(ids) == 1
+
+
+def test_form_may_carry_a_key_whatever_else_it_carries(api: CommittingClient, tenant: Tenant) -> None:
+    def post(tag: str) -> Any:
+        stray = SimpleUploadedFile("stray.txt", b"of no field")
+        form = {**ONE, "tags": ["x", tag], "stray": stray}
+        url = f"{tenant.library_url}/files/upload-url"
+        return api.post(url, form, format="multipart", headers={"Idempotency-Key": "form"})
+
+    first = post("a")
+    assert (first.status_code, post("a").json()["fileId"]) == (200, first.json()["fileId"])
+    assert post("b").status_code == 422
 
 
 def test_key_that_comes_with_another_body_is_refused(post: Post) -> None:

@@ -159,6 +159,12 @@ def test_fault_that_passes_asks_for_the_event_again_and_keeps_no_other_waiting(
     assert status_of(stored) == "ENQUEUED"
 
 
+def test_body_that_can_not_be_read_is_harmless() -> None:
+    for body in (b"[" * 200_000, b"\xff\x00", b"null", b'{"Message": "' + b"[" * 200_000 + b'"}'):
+        answer = send(body, authorization=f"Bearer {TOKEN}")
+        assert (answer.status_code, json.loads(answer.content)) == (200, {"queued": 0})
+
+
 def test_body_is_bounded() -> None:
     answer = send_signed(b" " * (django_settings.MAX_REQUEST_BYTES + 1))
     assert (answer.status_code, code_of(answer)) == (413, "too_large")
