@@ -4,17 +4,17 @@ It is forked from the child that reads the whole, has that child's limits and wh
 gone when that child is. What it does there, hang, crash or fill its memory, is a reason to name it unread.
 """
 
-import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from workers.pipeline.detection import detect
-from workers.pipeline.errors import LimitExceeded, ParseError, ParserCrashed
+from workers.pipeline.errors import LimitExceeded, ParserCrashed
 from workers.pipeline.parsing import child, wire
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
+from workers.pipeline.parsing.forked import Forked
 from workers.pipeline.parsing.registry import parser_path
 
 MAX_DEPTH = 3
@@ -77,40 +77,19 @@ class AttachmentReader:
             "path": str(path),
             "options": wire.options_to_json(options),
         }
-        reading, writing = os.pipe()
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            child.die_with_parent(parent)
-            os.closerange(3, writing)  # the way to the worker among them
-            os.closerange(writing + 1, writing + 4096)
-            child.run(request, writing, scratch)
-        os.close(writing)
-        frames = wire.FrameReader(reading, limits.timeout_seconds)
-        is_reaped = False
-        try:
-            while (message := frames.receive()) is not None:
-                if "page" in message:
-                    yield wire.page_of(message)
-                elif "error" in message:
-                    raise wire.error_of(message)
-                elif "crash" in message:
-                    raise ParserCrashed
-                else:
-                    return
-            _, status, usage = os.wait4(pid, 0)
-            is_reaped = True
-            raise _cause_of_death(status, usage.ru_maxrss * 1024, options)
-        except wire.WaitedTooLong:
-            raise child.time_limit_error(limits) from None
-        finally:
-            self._seconds_left -= frames.waited_seconds
-            os.close(reading)
-            if not is_reaped:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-
-
-def _cause_of_death(status: int, peak_bytes: int, options: ParseOptions) -> ParseError:
-    died_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    return child.cause_of_death(died_by, peak_bytes, options.limits)
+        with Forked(partial(child.run, request, scratch=scratch), limits.timeout_seconds) as forked:
+            try:
+                while (message := forked.frames.receive()) is not None:
+                    if "page" in message:
+                        yield wire.page_of(message)
+                    elif "error" in message:
+                        raise wire.error_of(message)
+                    elif "crash" in message:
+                        raise ParserCrashed
+                    else:
+                        return
+                raise child.cause_of_death(*forked.reap(), limits)
+            except wire.WaitedTooLong:
+                raise child.time_limit_error(limits) from None
+            finally:
+                self._seconds_left -= forked.frames.waited_seconds

@@ -41,7 +41,8 @@ class PictureReader:
 
     def __init__(self, options: ParseOptions) -> None:
         self._languages = options.ocr_languages
-        self._seconds_for_second_opinions = options.limits.timeout_seconds * SECOND_OPINION_SHARE
+        self._time_limit_seconds = options.limits.timeout_seconds
+        self._seconds_for_second_opinions = self._time_limit_seconds * SECOND_OPINION_SHARE
 
     def read(self, picture: Image.Image) -> Reading:
         """The picture's text, whichever way it lies; a Reading without blocks for a picture without text.
@@ -96,7 +97,7 @@ class PictureReader:
         if self._seconds_for_second_opinions <= 0 or not ocr_rapid.reads(self._languages):
             return NOTHING
         started = time.monotonic()
-        reading = ocr_rapid.read_rapid(grey)
+        reading = ocr_rapid.read_rapid(grey, seconds=self._time_limit_seconds)
         self._seconds_for_second_opinions -= time.monotonic() - started
         return reading if reading.confidence >= NOISE_CONFIDENCE else NOTHING
 

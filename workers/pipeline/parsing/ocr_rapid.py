@@ -4,14 +4,19 @@ Its models lie inside its package, and their paths are given to it, because it w
 """
 
 import logging
-from functools import cache
+import os
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from workers.pipeline.errors import ParserCrashed
+from workers.pipeline.parsing import wire
+from workers.pipeline.parsing.blocks import ParsedPage
 from workers.pipeline.parsing.column_order import TextLine
+from workers.pipeline.parsing.forked import Forked
 from workers.pipeline.parsing.pictures import Grey
 from workers.pipeline.parsing.reading import NOTHING, Reading
 from workers.pipeline.parsing.text_lines import to_paragraphs
@@ -36,15 +41,40 @@ def reads(languages: tuple[str, ...]) -> bool:
     return LANGUAGES.issuperset(languages) and _engine() is not None
 
 
-def read_rapid(grey: Image.Image) -> Reading:
-    """The picture's text, in paragraphs; NOTHING where none is seen, where memory does not suffice, and without the
-    engine: a second opinion is never the cause of an error."""
-    engine = _engine()
-    if engine is None:
+def read_rapid(grey: Image.Image, *, seconds: float = 900.0) -> Reading:
+    """The picture's text, in paragraphs; NOTHING where none is seen, where memory or ``seconds`` do not suffice,
+    and without the engine: a second opinion is never the cause of an error.
+
+    It is read in a process of its own: ONNX Runtime takes hundreds of megabytes for a picture and keeps them, and
+    without them some of its code ends the process.
+    """
+    if _engine() is None:
         return NOTHING
     try:
-        found = engine(_channels(grey))
-    except Exception as error:  # mostly for want of memory, which ONNX Runtime survives
+        with Forked(partial(_answer, grey), seconds) as forked:
+            message = forked.frames.receive()
+            if message is None:
+                died_by, peak = forked.reap()
+                logger.warning("The second OCR engine ended by signal %d at %d bytes.", died_by, peak)
+                return NOTHING
+            page = wire.page_of(message)
+            return Reading(page.blocks, page.ocr_confidence or 0.0, int(message["word_pixels"]))
+    except (OSError, ParserCrashed, wire.WaitedTooLong) as error:
+        logger.warning("The second OCR engine gave no answer: %r", error)
+        return NOTHING
+
+
+def _answer(grey: Image.Image, output: int) -> None:
+    reading = _read(grey)
+    message = wire.page_message(ParsedPage(None, 1, reading.blocks, reading.confidence))
+    with os.fdopen(output, "wb") as stream:
+        stream.write(wire.encode(message | {"word_pixels": reading.word_pixels}))
+
+
+def _read(grey: Image.Image) -> Reading:
+    try:
+        found = _engine()(_channels(grey))
+    except Exception as error:  # mostly for want of memory
         logger.warning("The second OCR engine failed: %s", str(error).strip().rpartition("\n")[2])
         return NOTHING
     if not found.txts:

@@ -2,10 +2,15 @@
 
 import io
 import logging
+import os
 import re
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
@@ -17,6 +22,7 @@ from tests.workers.pipeline.parsing.conftest import Parse, text_of
 from workers.pipeline.errors import NoText, OcrLanguageMissing
 from workers.pipeline.parsing import ocr, ocr_rapid
 from workers.pipeline.parsing.blocks import ParseLimits, ParseOptions
+from workers.pipeline.parsing.reading import NOTHING
 
 LIMITS = ParseLimits(60, 2 * 1024**3, 100, 60_000_000, 1_000_000, 1_000_000_000)
 
@@ -64,7 +70,7 @@ def test_second_engine_reads_what_tesseract_can_not(monkeypatch: pytest.MonkeyPa
 
 
 def test_confident_reading_asks_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         pytest.fail("The second engine was asked.")
 
     monkeypatch.setattr(ocr_rapid, "read_rapid", fail)
@@ -86,6 +92,26 @@ def test_without_the_second_engine_tesseract_reads_alone(
     assert [record.getMessage()[:37] for record in caplog.records] == [
         "Doubtful pictures are read by Tesserac"[:37]
     ]
+
+
+@pytest.mark.parametrize("end", [os.abort, lambda: time.sleep(60)], ids=["abort", "hang"])
+def test_second_engine_that_ends_its_process_leaves_what_tesseract_read(
+    monkeypatch: pytest.MonkeyPatch, end: Callable[[], None]
+) -> None:
+    """As ONNX Runtime does in some places where it gets no memory."""
+    picture = scanned_page("fax", seed=0, sentences=2).picture
+    monkeypatch.setattr(ocr_rapid, "_engine", lambda: lambda _: end())
+    reader = ocr.PictureReader(ParseOptions(replace(LIMITS, timeout_seconds=2)))
+    assert reader.read(picture).blocks
+
+
+def test_second_engine_keeps_no_memory() -> None:
+    """It takes hundreds of megabytes for a picture, which are to be there for the next page."""
+    picture = scanned_page("phone", seed=0, sentences=2).picture
+    assert ocr_rapid.read_rapid(picture.resize((8, 8))) == NOTHING  # loads the engine
+    before = psutil.Process().memory_info().rss
+    assert ocr_rapid.read_rapid(picture).blocks
+    assert psutil.Process().memory_info().rss - before < 40 * 1024**2
 
 
 def test_second_engine_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
