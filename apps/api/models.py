@@ -15,7 +15,9 @@ class IdempotentRequest(TenantModel):
     id = models.BigAutoField(primary_key=True)
     path = models.CharField(max_length=500)
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the body, as it was understood.")
+    fingerprint = models.CharField(
+        max_length=64, help_text="SHA-256 of who asked and of the body as it was understood."
+    )
     subject_ids = models.JSONField(help_text="The ids of what was made, in the order of the answer.")
     created_at = models.DateTimeField(default=timezone.now)
 

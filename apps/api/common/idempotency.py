@@ -68,7 +68,8 @@ def once(
     ``make`` does it, and calls what it is given in its transaction, with what it made; ``repeat`` answers for
     things that were made, by their ids. Of two at the same moment the second waits for the first.
 
-    Raises ValidationFailed for a key that is none, KeyReused for one that came with another body.
+    Raises ValidationFailed for a key that is none, KeyReused for one that came with another body or from another
+    user.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -108,8 +109,10 @@ def once(
 
 def _fingerprint(request: Request) -> str:
     said = dict(request.data.lists()) if isinstance(request.data, QueryDict) else request.data
+    # With who says it: two members who both begin to count at 1 do not mean the same file.
     # A form may hold a file, which no field of ours takes: its name will do.
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    text = json.dumps([str(request.user.pk), said], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _forget() -> None:

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('path', models.CharField(max_length=500)),
                 ('key', models.CharField(max_length=255)),
-                ('fingerprint', models.CharField(help_text='SHA-256 of the body, as it was understood.', max_length=64)),
+                ('fingerprint', models.CharField(help_text='SHA-256 of who asked and of the body as it was understood.', max_length=64)),
                 ('subject_ids', models.JSONField(help_text='The ids of what was made, in the order of the answer.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),

@@ -78,7 +78,10 @@ _PROBLEMS = {
     429: (
         "Too much at once; `Retry-After` says when to try again.",
         Problem(
-            429, "queue_full", "100000 files of this organization wait to be processed, which is the limit."
+            429,
+            "queue_full",
+            "100000 files of this organization may wait to be processed, and there is no room for 1 more. "
+            "Try again when some are done.",
         ),
     ),
     500: (

@@ -17,6 +17,7 @@ from apps.knowledge.models import File
 from apps.knowledge.storage import object_store
 from apps.orgs.keys import create_api_key
 from apps.orgs.models import Plan
+from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from tests.conftest import CommittingClient, Tenant, client_with_key, put_bytes
@@ -139,6 +140,18 @@ def test_form_may_carry_a_key_whatever_else_it_carries(api: CommittingClient, te
     first = post("a")
     assert (first.status_code, post("a").json()["fileId"]) == (200, first.json()["fileId"])
     assert post("b").status_code == 422
+
+
+def test_key_of_one_member_is_not_answered_with_another_members_file(
+    api: CommittingClient, tenant: Tenant, make_member: Callable[..., tuple[User, CommittingClient]]
+) -> None:
+    _, colleague = make_member(Role.EDITOR)
+    url, header = f"{tenant.library_url}/files/upload-url", {"Idempotency-Key": "1"}
+    assert api.post(url, ONE, format="json", headers=header).status_code == 200
+    answer = colleague.post(url, ONE, format="json", headers=header)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert colleague.post(url, ONE, format="json", headers={"Idempotency-Key": "2"}).status_code == 200
+    assert files() == 2
 
 
 def test_key_that_comes_with_another_body_is_refused(post: Post) -> None:

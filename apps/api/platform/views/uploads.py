@@ -42,7 +42,7 @@ class AnnouncingView(KnowledgeBaseView):
     def _offer_again(self, file_ids: Sequence[str], bodies: Sequence[dict[str, Any]]) -> list[Upload]:
         files = self.files().in_bulk(file_ids)
         if len(files) < len(file_ids):
-            raise NotFound("What this Idempotency-Key announced was deleted since.")
+            raise NotFound("What this Idempotency-Key announced was deleted since. Use a new one.")
         return [
             offer_again(files[file_id], size_bytes=body.get("size_bytes"), among=len(bodies))
             for file_id, body in zip(file_ids, bodies, strict=True)
