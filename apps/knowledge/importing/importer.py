@@ -5,6 +5,7 @@ What was imported is remembered by the file's own metadata: ``importPath`` says 
 with by running it again, from any machine.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -135,7 +136,12 @@ def _remember(file: File, version: str) -> None:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """The file and its version from before it is read: one that changes meanwhile is imported again next time."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as source:
-        yield source, _version(os.fstat(source.fileno()))
+        found = os.fstat(source.fileno())
+        # A folder above it may have become a link out of here since it was listed. What was opened is what lies
+        # there when no link is on the way now.
+        if os.path.realpath(path) != os.fspath(path) or not os.path.samestat(found, path.lstat()):
+            raise OSError(errno.ESTALE, "it was moved while it was being imported; run this again")
+        yield source, _version(found)
 
 
 def _version(found: os.stat_result) -> str:

@@ -22,6 +22,7 @@ from apps.knowledge.search import search
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import StoreFull, StoreUnavailable
 from apps.knowledge.sweep import sweep
+from apps.orgs.models import Membership
 from apps.orgs.scope import system_scope, tenant_scope
 from tests.knowledge.importing.conftest import Library
 
@@ -159,6 +160,34 @@ def test_odd_name_is_imported_once(library: Library, name: bytes, import_path: s
     assert library.run().exit_code == 0
     assert library.run().output == "Done: 1 unchanged, 0 skipped.\n"
     assert {path: row.file_name for path, row in library.files().items()} == {import_path: file_name}
+
+
+def test_folder_that_becomes_a_link_while_it_is_imported_leads_nowhere(
+    library: Library, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("d/a.txt", b"words")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.txt").write_bytes(b"of no business here")
+    known_files = import_folder.known_files
+
+    def swap(*args: Any) -> Any:  # after the folder was looked through
+        (library.folder / "d").rename(tmp_path / "aside")
+        (library.folder / "d").symlink_to(outside)
+        return known_files(*args)
+
+    monkeypatch.setattr(import_folder, "known_files", swap)
+    done = library.run()
+    assert (done.exit_code, library.files()) == (1, {})
+    assert "failed     docs/d/a.txt: it was moved while it was being imported" in done.output
+
+
+def test_organization_without_an_owner_is_told(library: Library, write: Write) -> None:
+    write("a.txt", b"words")
+    with tenant_scope(library.organization.pk):
+        Membership.objects.all().delete()
+    with pytest.raises(CommandError, match="has no owner"):
+        library.run()
 
 
 def test_folder_that_is_too_deep_is_left_out(library: Library, write: Write) -> None:

@@ -198,7 +198,10 @@ def _target(organization_id: str, knowledge_base_id: str | None) -> tuple[Knowle
             raise CommandError(f"{organization_id} has no knowledge base {knowledge_base_id}.")
         knowledge_base = found
     owners = Membership.objects.filter(role=Role.OWNER).select_related("user").order_by("created_at")
-    return knowledge_base, owners[0].user
+    owner = owners.first()
+    if owner is None:
+        raise CommandError(f"{organization_id} has no owner, whose the files would be. Give it one first.")
+    return knowledge_base, owner.user
 
 
 def _in_end(ids: Sequence[str]) -> dict[str, File]:
