@@ -209,6 +209,17 @@ def test_list_that_makes_no_file_is_refused_and_the_right_one_taken_after_it(
     assert api.post(url_of(file, "/complete"), {"parts": listed}, format="json").status_code == 200
 
 
+@pytest.mark.parametrize("etag", ["", '""', "\x01<&>", "two words", "é"])
+def test_what_is_no_etag_is_the_clients_fault_and_not_the_stores(
+    api: CommittingClient, tenant: Tenant, url_of: Url, etag: str
+) -> None:
+    file = announce(api, tenant)
+    put_parts(file, LAST)
+    answer = api.post(url_of(file, "/complete"), {"parts": [{"partNumber": 1, "etag": etag}]}, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "validation_error")
+    assert list(answer.json()["error"]["fields"]) == ["parts"]
+
+
 def test_part_that_is_too_small_is_refused_unless_it_is_the_last(
     api: CommittingClient, tenant: Tenant, url_of: Url
 ) -> None:

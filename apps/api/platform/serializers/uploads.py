@@ -56,6 +56,8 @@ PART = {"partNumber": 1, "sizeBytes": 67108864, "etag": "9b2cf535f27731c97434364
 # type/subtype, and parameters of printable ASCII: it is sent back as a header
 _CONTENT_TYPE = re.compile(r"\A[\w.+-]+/[\w.+-]+( *; *[\w.+-]+=[^;\s]+)* *\Z", re.ASCII)
 
+_ETAG = re.compile(r'\A"?[!#-~]+"?\Z', re.ASCII)  # a store is told it in XML, which can't hold everything
+
 
 @extend_schema_serializer(
     examples=[
@@ -250,7 +252,11 @@ class ArrivedPartsSerializer(serializers.Serializer):
 
 class PartClaimSerializer(serializers.Serializer):
     partNumber = StrictIntegerField(source="number", min_value=1, max_value=MAX_PARTS)
-    etag = StrictCharField(max_length=200, help_text="With or without its quotation marks.")
+    etag = StrictCharField(
+        max_length=200,
+        validators=[RegexValidator(_ETAG, "The ETag that the PUT of the part answered is expected.")],
+        help_text="With or without its quotation marks.",
+    )
 
     def validate_etag(self, etag: str) -> str:
         return etag.strip('"')
