@@ -146,7 +146,8 @@ def _read_page(
             picture = _render(page, options.limits.max_image_pixels)
             reading = reader.read(picture)
             if reading.blocks and (layer.is_doubtful or reading.chars >= len(layer.usable_text)):
-                return ParsedPage(number, total, reading.blocks, reading.confidence)
+                comments = read_annotations(document, page, was_drawn=True)
+                return ParsedPage(number, total, (*reading.blocks, *comments), reading.confidence)
         blocks: tuple[Block, ...] = ()
         if not layer.is_garbled:
             blocks = tuple(arrange(layer.lines, body, outline.titles_on(index)))

@@ -29,14 +29,21 @@ def prepare_forms(document: pdfium.PdfDocument) -> None:
         document.init_forms()
 
 
-def read_annotations(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> Iterator[Block]:
+def read_annotations(
+    document: pdfium.PdfDocument, page: pdfium.PdfPage, *, was_drawn: bool = False
+) -> Iterator[Block]:
     """ "Name: Ann" for each field with a value, "Consent: yes" for each box that is ticked; typed notes as
-    paragraphs, comments as "Comment: …". In the order of the file, which is that of filling in."""
+    paragraphs, comments as "Comment: …". In the order of the file, which is that of filling in.
+
+    ``was_drawn``: OCR has read the page as it is drawn, which shows all of these but the comments.
+    """
     for index in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_ANNOTATIONS)):
         annotation = raw.FPDFPage_GetAnnot(page, index)
         if not annotation:
             continue
         try:
+            if was_drawn and raw.FPDFAnnot_GetSubtype(annotation) not in _COMMENTS:
+                continue
             if text := _text(document, annotation):
                 yield Block(BlockKind.PARAGRAPH, text)
         finally:

@@ -118,3 +118,9 @@ def test_memory_of_the_child_stays_flat_over_a_thousand_pages(tmp_path: Path) ->
                 resident[page.number] = child.memory_info().rss
     assert resident[1000] < resident[100] + 16 * 1024**2
     assert resident[1000] < 200 * 1024**2
+
+
+def test_comment_stuck_to_a_scan_is_read(parse: Parse) -> None:
+    (page,) = parse(documents.scanned_pdf(lines=["The weir is closed."], comment="Ask the keeper."), PDF)
+    assert [block.text for block in page.blocks] == ["The weir is closed.", "Comment: Ask the keeper."]
+    assert page.ocr_confidence is not None
