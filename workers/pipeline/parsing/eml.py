@@ -6,9 +6,11 @@ a heading; one that can't be read is named with the reason, and the message is n
 """
 
 import email
+import re
+from binascii import a2b_base64
 from collections.abc import Iterator
 from dataclasses import replace
-from email.errors import CloseBoundaryNotFoundDefect, MessageError
+from email.errors import CloseBoundaryNotFoundDefect, InvalidBase64LengthDefect, MessageError
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -29,6 +31,7 @@ MAX_PARTS = 10_000
 ATTACHMENT_LEVEL = 2
 # How many times longer a later alternative must be to be preferred.
 MUCH_MORE = 4
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 # A message has at least one of these; what has none is not one.
 _TELLING_HEADERS = ("From", "To", "Subject", "Date", "Received", "Message-ID")
@@ -57,6 +60,9 @@ def parse(path: Path, options: ParseOptions) -> Iterator[ParsedPage]:
     reader = AttachmentReader(options)
     for attachment in attached:
         yield from _read(attachment, reader)
+    if attached and _lacks_its_end(message):
+        reason = f"The message ends within {attached[-1].name}, whose end may be missing."
+        yield ParsedPage(None, 1, (Block(BlockKind.PARAGRAPH, reason),))
 
 
 def _read(attachment: Attachment, reader: AttachmentReader) -> Iterator[ParsedPage]:
@@ -147,8 +153,16 @@ def _text(part: EmailMessage, *, is_page: bool) -> Iterator[Block]:
 
 def _attachment(part: EmailMessage) -> Attachment:
     payload = part.get_payload(decode=True)
+    if any(isinstance(defect, InvalidBase64LengthDefect) for defect in part.defects):
+        payload = _decoded_to_its_end(str(part.get_payload()))  # Python gives the letters as they stand
     name = collapse(part.get_filename() or "") or "without a name"
     return Attachment(name, part.get_content_type(), payload if isinstance(payload, bytes) else b"")
+
+
+def _decoded_to_its_end(base64: str) -> bytes:
+    """What whole groups of four letters say: the last one was cut."""
+    letters = _NOT_BASE64.sub("", base64)
+    return a2b_base64(letters[: len(letters) // 4 * 4])
 
 
 def _describe(attachment: Attachment) -> str:
@@ -157,10 +171,14 @@ def _describe(attachment: Attachment) -> str:
     return f"{attachment.name} ({attachment.media_type}, {len(attachment.content):,} bytes{unread})"
 
 
+def _lacks_its_end(message: EmailMessage) -> bool:
+    return any(isinstance(defect, CloseBoundaryNotFoundDefect) for defect in message.defects)
+
+
 def _is_cut_short(message: EmailMessage) -> bool:
     """Whether the file ends within a text. Some programs never close the last part; where that is an
-    attachment, which is only named, nothing is missing."""
-    if not any(isinstance(defect, CloseBoundaryNotFoundDefect) for defect in message.defects):
+    attachment, the message itself is whole."""
+    if not _lacks_its_end(message):
         return False
     *_, last = message.walk()
     return last.get_content_maintype() == "text" and last.get_filename() is None

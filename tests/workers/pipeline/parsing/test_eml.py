@@ -169,6 +169,19 @@ def test_message_without_the_last_boundary_after_an_attachment_is_read(parse: Pa
     assert "The ferry leaves at seven." in text_of(parse(content, EML))
 
 
+@pytest.mark.parametrize("lost", range(400, 404))
+def test_message_cut_within_an_attachment_says_so(parse: Parse, lost: int) -> None:
+    """Wherever the cut goes through a group of base64, which is never read as it stands."""
+    rows = b"name;boat\n" + b"Ann;Grey Heron\n" * 200
+    whole = office.message(attachments=[("berths.csv", rows)])
+    text = text_of(parse(whole[:-lost], EML))
+    assert "Grey Heron" in text
+    assert "R3JleSBIZXJvb" not in text
+    assert "cmV5IEhlcm9u" not in text
+    assert text.endswith("The message ends within berths.csv, whose end may be missing.")
+    assert "whose end may be missing" not in text_of(parse(whole, EML))
+
+
 def test_file_without_any_header_is_no_message(parse: Parse) -> None:
     with pytest.raises(Damaged, match="none of the headers"):
         parse(b"Just some words.\n\nAnd more.", EML)
