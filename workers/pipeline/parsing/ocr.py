@@ -41,8 +41,9 @@ class PictureReader:
 
     def __init__(self, options: ParseOptions) -> None:
         self._languages = options.ocr_languages
-        self._time_limit_seconds = options.limits.timeout_seconds
-        self._seconds_for_second_opinions = self._time_limit_seconds * SECOND_OPINION_SHARE
+        # For one that hangs as for all together: the document is read to its end without it.
+        self._most_seconds = options.limits.timeout_seconds * SECOND_OPINION_SHARE
+        self._seconds_for_second_opinions = self._most_seconds
 
     def read(self, picture: Image.Image) -> Reading:
         """The picture's text, whichever way it lies; a Reading without blocks for a picture without text.
@@ -97,7 +98,7 @@ class PictureReader:
         if self._seconds_for_second_opinions <= 0 or not ocr_rapid.reads(self._languages):
             return NOTHING
         started = time.monotonic()
-        reading = ocr_rapid.read_rapid(grey, seconds=self._time_limit_seconds)
+        reading = ocr_rapid.read_rapid(grey, seconds=self._most_seconds)
         self._seconds_for_second_opinions -= time.monotonic() - started
         return reading if reading.confidence >= NOISE_CONFIDENCE else NOTHING
 
