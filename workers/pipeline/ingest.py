@@ -145,6 +145,23 @@ def _write_down(end: Callable[[], None]) -> None:
                 raise
 
 
+class _Pace:
+    """How many chunks this process embeds and writes at a time. Nobody proves life during a batch: on a machine
+    that is short of time it must be small. What one file taught is kept for the next."""
+
+    def __init__(self) -> None:
+        self.batch_size = FIRST_BATCH
+
+    def adapt(self, seconds: float, *, renew_every_seconds: float) -> None:
+        if seconds > renew_every_seconds / 2:
+            self.batch_size = max(SMALLEST_BATCH, self.batch_size // 4)
+        elif seconds < renew_every_seconds / 4:
+            self.batch_size = min(INDEX_BATCH, self.batch_size * 2)
+
+
+pace = _Pace()
+
+
 class _Attempt:
     """One run over one file, and how far it is."""
 
@@ -155,7 +172,6 @@ class _Attempt:
         self.pages_done = 0
         self.chunk_count = 0
         self.ocr_confidences: list[float] = []
-        self.batch_size = FIRST_BATCH
         self.lease_ends: datetime = self.file.lease_expires_at or timezone.now()
         self.renew_every_seconds = settings.LEASE_SECONDS / 3
         self.renewed_at = time.monotonic()
@@ -215,7 +231,7 @@ class _Attempt:
         with closing(chunks):  # which ends the child process
             for chunk in chunks:
                 batch.append(chunk)
-                if len(batch) >= self.batch_size:
+                if len(batch) >= pace.batch_size:
                     self._write(batch, attributes)
                     batch = []
             self._write(batch, attributes)
@@ -226,18 +242,11 @@ class _Attempt:
         self._prove_life()
         started = time.monotonic()
         retrieval.index_chunks(self.lease.address, attributes, batch)
-        self._adapt_batch(time.monotonic() - started)
+        pace.adapt(time.monotonic() - started, renew_every_seconds=self.renew_every_seconds)
         self.chunk_count += len(batch)
         # Chunks come in page order: with the last one written, every page before its own is done.
         self.pages_done = (batch[-1].page_end or 1) - 1
         self._prove_life()
-
-    def _adapt_batch(self, seconds: float) -> None:
-        """Nobody proves life during a batch: on a machine that is short of time it must be small."""
-        if seconds > self.renew_every_seconds / 2:
-            self.batch_size = max(SMALLEST_BATCH, self.batch_size // 4)
-        elif seconds < self.renew_every_seconds / 4:
-            self.batch_size = min(INDEX_BATCH, self.batch_size * 2)
 
     def _should_stop(self) -> bool:
         """Asked about once a second while a page is being parsed."""
