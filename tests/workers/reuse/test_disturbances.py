@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
+from apps.knowledge import leases
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.models import File, Tombstone
 from apps.knowledge.statuses import FileStatus
@@ -97,6 +98,7 @@ def test_worker_that_lost_its_lease_while_it_copies_takes_its_vectors_along(
 
     def lose() -> None:
         File.objects.filter(pk=second.pk).update(lease_expires_at=timezone.now() - LONG_AGO)
+        assert leases.reclaim(reload(second), reason="It was given to another worker.")
 
     copies.meet = lose
     monkeypatch.setattr("workers.pipeline.ingest.SHOW_PROGRESS_SECONDS", 0.0)
