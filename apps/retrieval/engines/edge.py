@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
 from apps.retrieval import payload
@@ -94,7 +93,7 @@ class EdgeIndex(HybridIndex):
             offset=offset, limit=limit, filter=_filter(where), with_payload=True, with_vector=True
         )
         records, following = self._store.read(lambda shard: shard.scroll(request))
-        return [_point(record) for record in records], None if following is None else str(following)
+        return [EnginePoint.of(record) for record in records], None if following is None else str(following)
 
     def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
         request = edge.FacetRequest(key, limit=limit, exact=True, filter=_filter(where) if where else None)
@@ -138,17 +137,6 @@ def _query(query: LegQuery) -> edge.QueryRequest:
 
 def _sparse(vector: SparseVector) -> edge.SparseVector:
     return edge.SparseVector(list(vector.indices), list(vector.values))
-
-
-def _point(record: edge.Record) -> EnginePoint:
-    vectors = cast(dict[str, Any], record.vector)
-    sparse = cast(edge.SparseVector, vectors[payload.SPARSE])
-    return EnginePoint(
-        str(record.id),
-        np.array(vectors[payload.DENSE], dtype=np.float32),
-        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
-        record.payload or {},
-    )
 
 
 def _filter(where: PointFilter) -> edge.Filter:

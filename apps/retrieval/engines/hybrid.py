@@ -6,7 +6,9 @@ An engine adds a few primitives, each a handful of lines over its own API.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
 
 from apps.retrieval import filters, payload
 from apps.retrieval.contracts import (
@@ -32,6 +34,17 @@ class EnginePoint:
     dense: FloatArray
     sparse: SparseVector
     payload: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: Any) -> Self:
+        """A record as either engine hands it over with its vectors: their types differ, their fields do not."""
+        sparse = record.vector[payload.SPARSE]
+        return cls(
+            str(record.id),
+            np.array(record.vector[payload.DENSE], dtype=np.float32),
+            SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+            record.payload or {},
+        )
 
 
 @dataclass(frozen=True, slots=True)

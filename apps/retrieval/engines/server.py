@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -95,7 +94,7 @@ class ServerIndex(HybridIndex):
                 with_payload=True,
                 with_vectors=True,
             )
-        return [_point(record) for record in records], None if following is None else str(following)
+        return [EnginePoint.of(record) for record in records], None if following is None else str(following)
 
     def _facet(self, key: str, where: PointFilter | None, limit: int) -> list[tuple[str, int]]:
         with self._connection() as client:
@@ -181,17 +180,6 @@ def _query(query: LegQuery) -> models.QueryRequest:
 
 def _sparse(vector: SparseVector) -> models.SparseVector:
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
-
-
-def _point(record: models.Record) -> EnginePoint:
-    vectors = cast(dict[str, Any], record.vector)
-    sparse = cast(models.SparseVector, vectors[payload.SPARSE])
-    return EnginePoint(
-        str(record.id),
-        np.array(vectors[payload.DENSE], dtype=np.float32),
-        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
-        record.payload or {},
-    )
 
 
 def _filter(where: PointFilter) -> models.Filter:
