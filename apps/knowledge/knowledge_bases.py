@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.dispatch import receiver
 from django.utils import timezone
@@ -29,8 +30,9 @@ def create_knowledge_base(
     type: str = KnowledgeBaseType.ORGANIZATION,
     is_default: bool = False,
     ocr_languages: Sequence[str] = (),
+    embedding_model: str = "",
 ) -> KnowledgeBase:
-    """``ocr_languages`` are Tesseract's names; without any, the server's are used."""
+    """``ocr_languages`` are Tesseract's names. Without any, and without a model, the server's are used."""
     knowledge_base = KnowledgeBase.objects.create(
         organization=organization,
         creator=creator,
@@ -39,6 +41,7 @@ def create_knowledge_base(
         type=type,
         is_default=is_default,
         ocr_languages=list(ocr_languages),
+        embedding_model=embedding_model or settings.EMBEDDING_MODEL,
     )
     _record("knowledge_base.created", knowledge_base, actor_id=creator.pk)
     return knowledge_base

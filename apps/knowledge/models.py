@@ -41,6 +41,12 @@ class KnowledgeBase(TenantModel):
     ocr_languages = models.JSONField(
         default=list, blank=True, help_text="Tesseract's names, like eng and deu. Empty: the server's."
     )
+    embedding_model = models.CharField(
+        max_length=60, editable=False, help_text="Whose vectors searches read."
+    )
+    languages = models.JSONField(
+        default=list, editable=False, help_text="ISO 639-1 codes: of the files' text, as it was indexed."
+    )
     creator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -112,6 +118,10 @@ class File(TenantModel):
         blank=True,
         editable=False,
         help_text="Names all that decides, beside the bytes, what the live revision's chunks are.",
+    )
+
+    languages = models.JSONField(
+        default=list, editable=False, help_text="ISO 639-1 codes: of the live revision's text."
     )
 
     # Where it is.

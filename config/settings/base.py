@@ -221,6 +221,7 @@ MULTIPART_UPLOAD_SECONDS = env.int("MULTIPART_UPLOAD_SECONDS", default=86_400)
 QDRANT_URL = env.str("QDRANT_URL", default="")  # empty: Qdrant Edge in VECTOR_DIR
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="") or None
 VECTOR_DIR = DATA_DIR / "vectors"
+EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="all-minilm-l6-v2")  # of a new knowledge base
 EMBEDDING_BACKEND = env.str(
     "EMBEDDING_BACKEND", default="auto"
 )  # torch, openvino; auto: the faster that works
