@@ -38,10 +38,12 @@ def run(measurement: str, data_dir: Path, argument: object = None) -> dict[str, 
 
 def _measure_embedding(_: object) -> dict[str, Any]:
     """All chunks of all READY files at once, which is the most that the embedder can be given."""
+    from django.conf import settings
+
     from apps.retrieval.runtime import get_embedder
 
     texts = list(_stored_texts())
-    embedder = get_embedder()
+    embedder = get_embedder(settings.EMBEDDING_MODEL)
     embedder.embed_passages(texts[:WARM_UP])
     started, cpu_started = time.perf_counter(), time.process_time()
     embedder.embed_passages(texts)
@@ -59,11 +61,12 @@ def _measure_search(queries: Any) -> dict[str, Any]:
 
     organization = Organization.objects.get()
     with tenant_scope(organization.pk):
-        scope = SearchScope(organization.pk, (default_library().pk,))
+        library = default_library()
+        scope = SearchScope(organization.pk, (library.pk,), library.embedding_model)
     seconds = []
     for query in queries:
         started = time.perf_counter()
-        services.search_passages(scope=scope, query=query, limit=10)
+        services.search_passages([scope], query, limit=10)
         seconds.append(time.perf_counter() - started)
     vectors = services.count_vectors(organization_id=organization.pk)
     return {"seconds": seconds[len(seconds) // 10 :], "vectors": vectors}
@@ -79,12 +82,14 @@ def _stored_texts() -> Iterator[str]:
     from apps.retrieval.runtime import get_index
 
     with system_scope("benchmarks"):
-        files = list(File.objects.filter(status=FileStatus.READY))
+        files = list(File.objects.filter(status=FileStatus.READY).select_related("knowledge_base"))
     for file in files:
-        scope = SearchScope(file.organization_id, (file.knowledge_base_id,))
+        scope = SearchScope(
+            file.organization_id, (file.knowledge_base_id,), file.knowledge_base.embedding_model
+        )
         ids = [point_id(file.pk, file.live_revision, ordinal) for ordinal in range(file.chunk_count)]
         for start in range(0, len(ids), FETCH_BATCH):
-            found = get_index().fetch(scope, ids[start : start + FETCH_BATCH])
+            found = get_index(scope.model).fetch(scope, ids[start : start + FETCH_BATCH])
             yield from (stored.chunk.text_to_embed for stored in found.values())
 
 

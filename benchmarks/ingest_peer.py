@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from apps.retrieval.embedding.model import packaged_minilm
+from apps.retrieval.embedding.registry import embedding_model
 from benchmarks import bare, report
 from benchmarks.client import Client
 from benchmarks.documents import Corpus, collection_corpus, find_collection, folder_corpus, made_corpus
@@ -136,7 +136,7 @@ def _cpu_seconds(server: LiveServer) -> float:
 
 def run_peer(interpreter: str, ready: list[Outcome]) -> dict[str, Any]:
     """Raises CalledProcessError."""
-    model = packaged_minilm()
+    model = embedding_model("all-minilm-l6-v2")
     with tempfile.TemporaryDirectory(prefix="cp-bench-") as folder:
         for number, outcome in enumerate(ready):
             (Path(folder) / f"{number:05}-{outcome.document.name}").write_bytes(outcome.document.read())

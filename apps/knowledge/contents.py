@@ -14,13 +14,13 @@ class ContentKey:
     recipe: str
 
 
-def find_same_content(file: File, content: ContentKey) -> File | None:
-    """The newest other READY file of the organization with this content, or None.
+def find_same_content(file: File, content: ContentKey, *, model: str) -> File | None:
+    """The newest other READY file of the organization with this content, and vectors of this model, or None.
 
     Only where the file's creator may look: that an upload was quick must not tell that somebody keeps
     the same document in a personal knowledge base.
     """
-    visible = KnowledgeBase.objects.filter(organization_id=file.organization_id)
+    visible = KnowledgeBase.objects.filter(organization_id=file.organization_id, embedding_model=model)
     visible = (
         visible.visible_to(file.creator)
         if file.creator

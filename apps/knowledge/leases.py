@@ -21,7 +21,7 @@ from apps.base.errors import CommonplaceError
 from apps.knowledge import dispatch
 from apps.knowledge.contents import ContentKey
 from apps.knowledge.lifecycle import transition
-from apps.knowledge.models import File, Tombstone
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.retrieval.passages import RevisionAddress
 
@@ -37,13 +37,18 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
+    """``model`` is the embedding model that the knowledge base had at the claim: what the revision is embedded with."""
+
     file: File
     revision: int
+    model: str
 
     @property
     def address(self) -> RevisionAddress:
         file = self.file
-        return RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, self.revision)
+        return RevisionAddress(
+            file.organization_id, file.knowledge_base_id, file.pk, self.revision, self.model
+        )
 
 
 def claim(file_id: str, *, owner: str) -> Lease | None:
@@ -80,7 +85,8 @@ def claim(file_id: str, *, owner: str) -> Lease | None:
         if not claimed:
             return None
         _bury(file, revision, purge_after=_lease_end(now) + WRITE_MARGIN)
-    return Lease(file, revision)
+        model = KnowledgeBase.objects.values_list("embedding_model", flat=True).get(pk=file.knowledge_base_id)
+    return Lease(file, revision, model)
 
 
 def renew(lease: Lease, *, pages_done: int, page_count: int | None) -> datetime:

@@ -13,7 +13,6 @@ from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectStore, UploadMissing
 from apps.retrieval import services as retrieval
-from apps.retrieval.passages import RevisionAddress
 
 logger = logging.getLogger(__name__)
 BATCH = 100  # tombstones that one task purges
@@ -93,7 +92,5 @@ def _purge_revision(tombstone: Tombstone, revision: int) -> bool:
     if being_written or tombstone.purge_after > timezone.now():
         return False
     organization_id = tombstone.organization_id
-    retrieval.delete_revision(
-        RevisionAddress(organization_id, tombstone.knowledge_base_id, tombstone.file_id, revision)
-    )
+    retrieval.purge_revision(organization_id, tombstone.knowledge_base_id, tombstone.file_id, revision)
     return retrieval.count_vectors(organization_id, file_id=tombstone.file_id, revision=revision) == 0

@@ -42,49 +42,63 @@ def search(
     """The best passages of these knowledge bases, all of one organization, best first.
 
     A file that is being indexed again is seen as it was, until it is seen as it is: never both, never
-    neither (docs/decisions/revisions.md).
+    neither (docs/decisions/revisions.md). So is a knowledge base whose embedding model is switched.
     """
     if not knowledge_bases or not query.strip():
         return []
-    retrieval.prepare_query(query)  # may load the model: the list of hidden revisions must not age meanwhile
+    narrowed = {
+        "file_ids": None if file_ids is None else tuple(file_ids),
+        "tags": tuple(tags),
+        "metadata": dict(metadata or {}),
+    }
     for _ in range(MAX_LOOKS):
+        models = _models(knowledge_bases)
+        # It may load a model: the list of hidden revisions must not age meanwhile.
+        retrieval.prepare_query(query, set(models.values()))
         found, is_torn = _look(
             knowledge_bases[0].organization_id,
-            tuple(base.pk for base in knowledge_bases),
+            models,
             query,
+            narrowed,
             limit=limit,
-            file_ids=None if file_ids is None else tuple(file_ids),
-            tags=tuple(tags),
-            metadata=dict(metadata or {}),
             min_similarity=min_similarity,
         )
-        if not is_torn:
+        if not is_torn and models == _models(knowledge_bases):
             break
     return found
 
 
+def _models(knowledge_bases: Sequence[KnowledgeBase]) -> dict[str, str]:
+    """The embedding model of each knowledge base, now: the row that the caller has may be older."""
+    rows = KnowledgeBase.objects.filter(pk__in=[base.pk for base in knowledge_bases])
+    return dict(rows.values_list("pk", "embedding_model"))
+
+
 def _look(
     organization_id: str,
-    knowledge_base_ids: tuple[str, ...],
+    models: Mapping[str, str],
     query: str,
+    narrowed: dict[str, Any],
     *,
     limit: int,
     min_similarity: float | None,
-    **narrowed: Any,
 ) -> tuple[list[Found], bool]:
     """One search, and whether a file was claimed and went live in the midst of it: then its new revision was
     not on the list of hidden ones, its old one is not live any more, and only another look sees it whole."""
-    hidden = _hidden_revisions(knowledge_base_ids)
-    passages = retrieval.search_passages(
-        SearchScope(organization_id, knowledge_base_ids, hidden=hidden, **narrowed),
-        query,
-        limit=limit,
-        min_similarity=min_similarity,
-    )
+    hidden = _hidden_revisions(tuple(models))
+    scopes = [
+        SearchScope(
+            organization_id,
+            tuple(base for base in models if models[base] == model),
+            model,
+            hidden=hidden,
+            **narrowed,
+        )
+        for model in sorted(set(models.values()))
+    ]
+    passages = retrieval.search_passages(scopes, query, limit=limit, min_similarity=min_similarity)
     # The rows are read after the index was: they tell which revision is live now.
-    files = File.objects.filter(knowledge_base__in=knowledge_base_ids).in_bulk(
-        {passage.file_id for passage in passages}
-    )
+    files = File.objects.filter(knowledge_base__in=models).in_bulk({passage.file_id for passage in passages})
     found = [
         Found(passage, files[passage.file_id])
         for passage in passages

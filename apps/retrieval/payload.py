@@ -10,6 +10,7 @@ from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
 
 # Part of the collection's name: raise it when a change here makes old points unreadable.
 LAYOUT_VERSION = 1
+COLLECTION_PREFIX = "passages-v"
 DENSE, SPARSE = "dense", "bm25"
 
 ORGANIZATION = "organization_id"
@@ -25,7 +26,12 @@ _POINT_NAMESPACE = uuid.UUID("6f0e7a52-4d4f-5a0e-9c0b-2f6f3f0b7c11")
 
 def collection_name(embedder_name: str, dimension: int) -> str:
     """Return the one collection for a model: other vectors, or another layout, get another name."""
-    return f"passages-v{LAYOUT_VERSION}-{embedder_name}-{dimension}"
+    return f"{COLLECTION_PREFIX}{LAYOUT_VERSION}-{embedder_name}-{dimension}"
+
+
+def dimension_of(collection: str) -> int:
+    """Read the dimension back from a collection's name."""
+    return int(collection.rpartition("-")[2])
 
 
 def point_id(file_id: str, revision: int, ordinal: int) -> str:
@@ -79,7 +85,7 @@ def chunk_payload(
     }
 
 
-def stored_chunk(point: str, payload: Mapping[str, Any]) -> StoredChunk:
+def stored_chunk(point: str, payload: Mapping[str, Any], *, model: str) -> StoredChunk:
     return StoredChunk(
         point_id=point,
         address=RevisionAddress(
@@ -87,6 +93,7 @@ def stored_chunk(point: str, payload: Mapping[str, Any]) -> StoredChunk:
             knowledge_base_id=payload[KNOWLEDGE_BASE],
             file_id=payload[FILE],
             revision=payload["revision"],
+            model=model,
         ),
         chunk=Chunk(
             ordinal=payload["ordinal"],
@@ -101,7 +108,7 @@ def stored_chunk(point: str, payload: Mapping[str, Any]) -> StoredChunk:
     )
 
 
-def revision_count(organization_id: str, keyword: str, points: int) -> RevisionCount:
+def revision_count(collection: str, organization_id: str, keyword: str, points: int) -> RevisionCount:
     """Read a ``file_revision`` keyword back."""
     file_id, _, revision = keyword.rpartition(":")
-    return RevisionCount(organization_id, file_id, int(revision), points)
+    return RevisionCount(collection, organization_id, file_id, int(revision), points)

@@ -1,4 +1,4 @@
-"""The embedder and the index of this process, as the settings choose them."""
+"""The embedders and indexes of this process, one of each for a model, as the settings choose them."""
 
 import os
 import threading
@@ -11,7 +11,8 @@ from typing import Generic, Protocol, TypeVar
 from django.conf import settings
 
 from apps.retrieval.contracts import Embedder, SparseEncoder, VectorIndex
-from apps.retrieval.payload import collection_name
+from apps.retrieval.embedding.registry import embedding_model
+from apps.retrieval.payload import collection_name, dimension_of
 
 
 class _Closable(Protocol):
@@ -22,64 +23,63 @@ Part = TypeVar("Part", bound=_Closable)
 
 
 class _PerProcess(Generic[Part]):
-    """One instance per process, made when first asked for: what was made before a fork is not used after it."""
+    """One part per process and name, made when first asked for: what was made before a fork is not used after it."""
 
-    def __init__(self, make: Callable[[], Part]) -> None:
+    def __init__(self, make: Callable[[str], Part]) -> None:
         self._make = make
         self._lock = threading.RLock()
-        self._part: Part | None = None
-        self._process_id = 0
-        self._inherited: Part | None = None
+        self._parts: dict[str, Part] = {}
+        self._process_id = os.getpid()
+        self._inherited: list[dict[str, Part]] = []
 
-    def get(self) -> Part:
-        part = self._part
-        if part is not None and self._process_id == os.getpid():
+    def get(self, name: str) -> Part:
+        if self._process_id == os.getpid() and (part := self._parts.get(name)) is not None:
             return part
         with self._lock:
-            if self._part is None or self._process_id != os.getpid():
-                self._part = self._make()
-                self._process_id = os.getpid()
-            return self._part
+            if self._process_id != os.getpid():
+                self._inherited.append(self._parts)  # kept: collecting it would close the parent's files
+                self._parts, self._process_id = {}, os.getpid()
+            if name not in self._parts:
+                self._parts[name] = self._make(name)
+            return self._parts[name]
 
     def close(self) -> None:
         with self._lock:
-            part, self._part = self._part, None
-            if part is not None and self._process_id == os.getpid():
-                part.close()
+            parts, self._parts = self._parts, {}
+            if self._process_id == os.getpid():
+                for part in parts.values():
+                    part.close()
 
     @contextmanager
-    def replaced_by(self, part: Part) -> Iterator[Part]:
+    def replaced_by(self, name: str, part: Part) -> Iterator[Part]:
         with self._lock:
-            former = self._part, self._process_id
-            self._part, self._process_id = part, os.getpid()
+            former = self._parts
+            self._parts = {**former, name: part} if self._process_id == os.getpid() else {name: part}
+            self._process_id = os.getpid()
         try:
             yield part
         finally:
             with self._lock:
-                self._part, self._process_id = former
+                self._parts = former
 
     def after_fork(self) -> None:
         """In a child: a lock that another thread of the parent held would never be released."""
         self._lock = threading.RLock()
-        self._inherited = self._part  # kept, since collecting it would close the parent's files
 
 
-def _make_embedder() -> Embedder:
+def _make_embedder(model: str) -> Embedder:
     from apps.retrieval.embedding.embedder import TransformerEmbedder
-    from apps.retrieval.embedding.model import packaged_minilm
 
     return TransformerEmbedder(
-        packaged_minilm(),
+        embedding_model(model),
         backend=settings.EMBEDDING_BACKEND,
         threads=settings.EMBEDDING_THREADS,
         cache_folder=Path(settings.EMBEDDING_CACHE_DIR),
     )
 
 
-def _make_index() -> VectorIndex:
+def _make_index(collection: str) -> VectorIndex:
     # Each engine is imported when chosen: the server's client alone takes a second.
-    embedder = get_embedder()
-    collection = collection_name(embedder.name, embedder.dimension)
     if settings.QDRANT_URL:
         from apps.retrieval.engines.server import ServerIndex
 
@@ -87,24 +87,41 @@ def _make_index() -> VectorIndex:
             url=settings.QDRANT_URL,
             api_key=settings.QDRANT_API_KEY,
             collection=collection,
-            dimension=embedder.dimension,
+            dimension=dimension_of(collection),
         )
     from apps.retrieval.engines.edge import EdgeIndex
 
-    return EdgeIndex(folder=Path(settings.VECTOR_DIR), collection=collection, dimension=embedder.dimension)
+    return EdgeIndex(
+        folder=Path(settings.VECTOR_DIR), collection=collection, dimension=dimension_of(collection)
+    )
 
 
-_embedder: _PerProcess[Embedder] = _PerProcess(_make_embedder)
-_index: _PerProcess[VectorIndex] = _PerProcess(_make_index)
+_embedders: _PerProcess[Embedder] = _PerProcess(_make_embedder)
+_indexes: _PerProcess[VectorIndex] = _PerProcess(_make_index)
 
 
-def get_embedder() -> Embedder:
-    return _embedder.get()
+def get_embedder(model: str) -> Embedder:
+    """Return the process's embedder of that model, which loads when it is first used. Raises ValidationFailed."""
+    return _embedders.get(model)
 
 
-def get_index() -> VectorIndex:
-    """Return the process's index. Raises IndexUnavailable when it cannot be opened; ask again later."""
-    return _index.get()
+def collection_of(model: str) -> str:
+    """Return the name of the collection that holds the model's vectors, those of the revision installed."""
+    described = embedding_model(model)
+    return collection_name(f"{described.name}-{described.revision}", described.dimension)
+
+
+def get_index(model: str) -> VectorIndex:
+    """Return the index of the model's vectors. Raises IndexUnavailable when it cannot be opened; ask again later."""
+    return _indexes.get(collection_of(model))
+
+
+def every_index() -> list[VectorIndex]:
+    """Return the index of each collection there is, also of models that are not in use any more, and of earlier
+    revisions: for deleting, counting and maintenance, which must miss none. Raises IndexUnavailable."""
+    default = get_index(settings.EMBEDDING_MODEL)
+    others = (name for name in default.collections() if name != default.collection)
+    return [default, *map(_indexes.get, others)]
 
 
 @cache
@@ -115,21 +132,25 @@ def get_sparse_encoder() -> SparseEncoder:
 
 
 def close() -> None:
-    """Close the index and release the model: on shutdown, and between tests. Both come back when asked for."""
-    _index.close()
-    _embedder.close()
+    """Close every index and release the models: on shutdown, and between tests. They come back when asked for."""
+    _indexes.close()
+    _embedders.close()
 
 
 @contextmanager
-def using(*, embedder: Embedder | None = None, index: VectorIndex | None = None) -> Iterator[None]:
-    """Put other parts in place for a while: a second model, a test's index. The caller closes them."""
+def using(
+    *, model: str = "", embedder: Embedder | None = None, index: VectorIndex | None = None
+) -> Iterator[None]:
+    """Put other parts in a model's place for a while: a test's index. Without a model it is the default one that
+    they stand for. The caller closes them."""
+    model = model or settings.EMBEDDING_MODEL
     with ExitStack() as stack:
         if embedder is not None:
-            stack.enter_context(_embedder.replaced_by(embedder))
+            stack.enter_context(_embedders.replaced_by(model, embedder))
         if index is not None:
-            stack.enter_context(_index.replaced_by(index))
+            stack.enter_context(_indexes.replaced_by(collection_of(model), index))
         yield
 
 
-os.register_at_fork(after_in_child=_embedder.after_fork)
-os.register_at_fork(after_in_child=_index.after_fork)
+os.register_at_fork(after_in_child=_embedders.after_fork)
+os.register_at_fork(after_in_child=_indexes.after_fork)

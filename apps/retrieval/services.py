@@ -1,21 +1,23 @@
 """Put chunks into the index, find passages in it, and take them out again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from apps.retrieval.contracts import EncodedChunk, EncodedQuery, RevisionCount
+from django.conf import settings
+
+from apps.retrieval.contracts import Candidate, EncodedChunk, EncodedQuery, RevisionCount, StoredChunk
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
 from apps.retrieval.payload import vector_id
-from apps.retrieval.runtime import get_embedder, get_index, get_sparse_encoder
+from apps.retrieval.runtime import every_index, get_embedder, get_index, get_sparse_encoder
 
 
 def prepare() -> None:
-    """Load this process's model and open its index, which takes seconds the first time and nothing later.
+    """Load the default model and open its index, which takes seconds the first time and nothing later.
 
     Raises EmbedderUnavailable, IndexUnavailable.
     """
-    get_embedder().embed_query("warm up")
-    get_index()
+    get_embedder(settings.EMBEDDING_MODEL).embed_query("warm up")
+    get_index(settings.EMBEDDING_MODEL)
 
 
 def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[Chunk]) -> None:
@@ -25,13 +27,13 @@ def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: S
     that it is live. Safe to repeat. Raises IndexUnavailable.
     """
     texts = [chunk.text_to_embed for chunk in chunks]
-    dense = get_embedder().embed_passages(texts)
+    dense = get_embedder(address.model).embed_passages(texts)
     encode_sparse = get_sparse_encoder().encode_passage
     encoded = [
         EncodedChunk(chunk, dense[row], encode_sparse(text))
         for row, (chunk, text) in enumerate(zip(chunks, texts, strict=True))
     ]
-    get_index().upsert(address, attributes, encoded)
+    get_index(address.model).upsert(address, attributes, encoded)
 
 
 def copy_revision(
@@ -48,29 +50,43 @@ def copy_revision(
     of the source but chunks and vectors. ``after_batch`` is told how many are written so far; what it raises
     ends the copy there. Safe to repeat. Raises IndexUnavailable.
     """
-    return get_index().copy_revision(source, target, attributes, after_batch=after_batch)
+    if source.model != target.model:
+        raise ValueError("Vectors of one model are none of another.")
+    return get_index(source.model).copy_revision(source, target, attributes, after_batch=after_batch)
 
 
-def prepare_query(query: str) -> None:
-    """Do what is slow about a query beforehand: load the model if need be, and embed. The result is cached."""
-    get_embedder().embed_query(query)
+def prepare_query(query: str, models: Collection[str]) -> None:
+    """Do what is slow about a query beforehand: load the models if need be, and embed. The result is cached."""
+    for model in models:
+        get_embedder(model).embed_query(query)
 
 
 def search_passages(
-    scope: SearchScope, query: str, *, limit: int, min_similarity: float | None = None
+    scopes: Sequence[SearchScope], query: str, *, limit: int, min_similarity: float | None = None
 ) -> list[Passage]:
-    """Return up to ``limit`` passages, best first, none of them outside the scope.
+    """Return up to ``limit`` passages, best first, none of them outside the scopes.
 
+    There is a scope for each embedding model, and a knowledge base in one of them only.
     ``min_similarity`` (0–1, a cosine) leaves out less similar passages before the limit is applied.
     Raises OrganizationRequired for a scope without one, and IndexUnavailable.
     """
     if limit < 1 or not query.strip():
         return []
-    index = get_index()
-    encoded = EncodedQuery(get_embedder().embed_query(query), get_sparse_encoder().encode_query(query))
-    candidates = index.candidates(scope, encoded, per_leg=max(limit, MIN_CANDIDATES_PER_LEG))
+    sparse = get_sparse_encoder().encode_query(query)
+    candidates: list[Candidate] = []
+    scope_of: dict[str, SearchScope] = {}
+    for scope in scopes:
+        encoded = EncodedQuery(get_embedder(scope.model).embed_query(query), sparse)
+        proposed = get_index(scope.model).candidates(
+            scope, encoded, per_leg=max(limit, MIN_CANDIDATES_PER_LEG)
+        )
+        candidates += proposed
+        scope_of |= {candidate.point_id: scope for candidate in proposed}
     best = fuse(candidates, min_similarity=min_similarity)[:limit]
-    stored = index.fetch(scope, [ranked.point_id for ranked in best])
+    stored: dict[str, StoredChunk] = {}
+    for scope in scopes:
+        mine = [ranked.point_id for ranked in best if scope_of[ranked.point_id] is scope]
+        stored |= get_index(scope.model).fetch(scope, mine)
     return [
         Passage(
             vector_id=vector_id(ranked.point_id),
@@ -80,6 +96,7 @@ def search_passages(
             chunk=found.chunk,
             similarity=ranked.similarity,
             score=ranked.score,
+            model=found.address.model,
         )
         for ranked in best
         if (found := stored.get(ranked.point_id)) is not None  # deleted since the candidates were found
@@ -87,24 +104,38 @@ def search_passages(
 
 
 def delete_revision(address: RevisionAddress) -> None:
-    get_index().delete_revision(address)
+    """Delete the revision's vectors of one model."""
+    get_index(address.model).delete_revision(address)
+
+
+# What follows is about all of a file's vectors, in every collection there is: those of a model that the knowledge
+# base is leaving, or is about to have, too.
+
+
+def purge_revision(organization_id: str, knowledge_base_id: str, file_id: str, revision: int) -> None:
+    for index in every_index():
+        index.delete_revision(RevisionAddress(organization_id, knowledge_base_id, file_id, revision, ""))
 
 
 def delete_file(organization_id: str, file_id: str) -> None:
-    get_index().delete_file(organization_id, file_id)
+    for index in every_index():
+        index.delete_file(organization_id, file_id)
 
 
 def delete_knowledge_base(organization_id: str, knowledge_base_id: str) -> None:
-    get_index().delete_knowledge_base(organization_id, knowledge_base_id)
+    for index in every_index():
+        index.delete_knowledge_base(organization_id, knowledge_base_id)
 
 
 def delete_organization(organization_id: str) -> None:
-    get_index().delete_organization(organization_id)
+    for index in every_index():
+        index.delete_organization(organization_id)
 
 
 def set_file_attributes(organization_id: str, file_id: str, attributes: FileAttributes) -> None:
     """Replace the tags and metadata that searches filter the file's passages by, in every revision."""
-    get_index().set_attributes(organization_id, file_id, attributes)
+    for index in every_index():
+        index.set_attributes(organization_id, file_id, attributes)
 
 
 def count_vectors(
@@ -113,23 +144,26 @@ def count_vectors(
     knowledge_base_id: str | None = None,
     file_id: str | None = None,
     revision: int | None = None,
+    model: str | None = None,
 ) -> int:
-    """Return the exact number of vectors; ``revision`` needs ``file_id``."""
-    return get_index().count(
-        organization_id, knowledge_base_id=knowledge_base_id, file_id=file_id, revision=revision
+    """Return the exact number of vectors, of one model or of all; ``revision`` needs ``file_id``."""
+    return sum(
+        index.count(organization_id, knowledge_base_id=knowledge_base_id, file_id=file_id, revision=revision)
+        for index in ([get_index(model)] if model else every_index())
     )
 
 
 def list_revisions(organization_id: str) -> list[RevisionCount]:
-    """Return every (file, revision) of the organization that has vectors."""
-    return get_index().revisions(organization_id)
+    """Return every (collection, file, revision) of the organization that has vectors."""
+    return [counted for index in every_index() for counted in index.revisions(organization_id)]
 
 
 def iterate_all_revisions() -> Iterator[RevisionCount]:
-    """Yield every (organization, file, revision) that has vectors: to find those without a row."""
-    return get_index().all_revisions()
+    """Yield every (collection, organization, file, revision) that has vectors: to find those without a row."""
+    for index in every_index():
+        yield from index.all_revisions()
 
 
 def check_index() -> None:
     """Return when the index answers; else raise IndexUnavailable."""
-    get_index().check()
+    get_index(settings.EMBEDDING_MODEL).check()

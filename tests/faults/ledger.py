@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from psycopg.rows import dict_row
 
-from apps.retrieval import runtime
 from apps.retrieval.contracts import VectorIndex
 from apps.retrieval.engines.server import ServerIndex
 from apps.retrieval.passages import SearchScope
-from apps.retrieval.payload import collection_name, point_id
+from apps.retrieval.payload import dimension_of, point_id
+from apps.retrieval.runtime import collection_of
 from tests.faults.material import Passage
 from tests.faults.site import Site
 
@@ -70,7 +71,9 @@ class Ledger:
         found: dict[str, list[Passage | None]] = {}
         with closing(self._index()) as index:
             for row in rows:
-                scope = SearchScope(row["organization_id"], (row["knowledge_base_id"],))
+                scope = SearchScope(
+                    row["organization_id"], (row["knowledge_base_id"],), settings.EMBEDDING_MODEL
+                )
                 ids = [
                     point_id(row["id"], row["live_revision"], ordinal)
                     for ordinal in range(row["chunk_count"])
@@ -104,12 +107,12 @@ class Ledger:
         )
 
     def _index(self) -> VectorIndex:
-        embedder = runtime.get_embedder()
+        collection = collection_of(settings.EMBEDDING_MODEL)
         return ServerIndex(
             url=self._site.index.url,
             api_key=None,
-            collection=collection_name(embedder.name, embedder.dimension),
-            dimension=embedder.dimension,
+            collection=collection,
+            dimension=dimension_of(collection),
         )
 
 

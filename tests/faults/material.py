@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from django.conf import settings
 from reportlab.pdfgen.canvas import Canvas
 
 from apps.retrieval.runtime import get_embedder
@@ -57,7 +58,8 @@ def expected_passages(sample: Sample, folder: Path) -> list[Passage]:
     options = ParseOptions(limits=parse_limits("none"))
     with closing(parse_document(path, media_type, options)) as pages:
         return [
-            (chunk.text, chunk.page_start, chunk.page_end) for chunk in chunk_pages(pages, get_embedder())
+            (chunk.text, chunk.page_start, chunk.page_end)
+            for chunk in chunk_pages(pages, get_embedder(settings.EMBEDDING_MODEL))
         ]
 
 

@@ -35,7 +35,8 @@ class Site:
     """``environment`` is what its processes know; ``workers`` are the names of those that take files."""
 
     def __init__(self, folder: Path, stack: ExitStack, *, workers: int) -> None:
-        runtime.get_embedder().embed_query("warm up")  # converts the model, once, if nobody has yet
+        # Converts the model, once, if nobody has yet.
+        runtime.get_embedder(settings.EMBEDDING_MODEL).embed_query("warm up")
         self.database = Postgres(folder)
         stack.callback(self.database.close)
         self.broker, self.index, self.store = Valkey(folder), Qdrant(folder), ObjectStore(folder)

@@ -79,7 +79,7 @@ def _put_object(key: str) -> None:
 
 
 def _put_vectors(organization_id: str, library_id: str, file_id: str, revision: int, count: int = 2) -> None:
-    address = RevisionAddress(organization_id, library_id, file_id, revision)
+    address = RevisionAddress(organization_id, library_id, file_id, revision, django_settings.EMBEDDING_MODEL)
     chunks = [Chunk(number, f"passage {number} of nobody's") for number in range(count)]
     retrieval.index_chunks(address, FileAttributes(), chunks)
 

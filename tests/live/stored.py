@@ -7,10 +7,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from apps.retrieval import runtime
+from django.conf import settings
+
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.passages import SearchScope
-from apps.retrieval.payload import collection_name, point_id
+from apps.retrieval.payload import dimension_of, point_id
+from apps.retrieval.runtime import collection_of
 
 Row = dict[str, Any]
 
@@ -44,7 +46,7 @@ class StoredFolder:
         """The live chunks of a file: text, first page, last page, and how often."""
         row = self.file(file_id)
         assert row is not None
-        scope = SearchScope(row["organization_id"], (row["knowledge_base_id"],))
+        scope = SearchScope(row["organization_id"], (row["knowledge_base_id"],), settings.EMBEDDING_MODEL)
         ids = [point_id(file_id, row["live_revision"], ordinal) for ordinal in range(row["chunk_count"])]
         with self._index() as index:
             found = [stored.chunk for stored in index.fetch(scope, ids).values()]
@@ -52,11 +54,11 @@ class StoredFolder:
 
     @contextmanager
     def _index(self) -> Iterator[EdgeIndex]:
-        embedder = runtime.get_embedder()
+        collection = collection_of(settings.EMBEDDING_MODEL)
         index = EdgeIndex(
             folder=self._data_dir / "vectors",
-            collection=collection_name(embedder.name, embedder.dimension),
-            dimension=embedder.dimension,
+            collection=collection,
+            dimension=dimension_of(collection),
         )
         with closing(index):
             yield index

@@ -10,7 +10,7 @@ from apps.retrieval import runtime
 from apps.retrieval.contracts import Embedder, VectorIndex
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.engines.server import ServerIndex
-from tests.retrieval.material import DIMENSION
+from tests.retrieval.material import DIMENSION, MODEL
 from tests.services.qdrant_server import QdrantServer
 
 OpenIndex = Callable[[], VectorIndex]
@@ -55,4 +55,4 @@ def index(open_index: OpenIndex) -> VectorIndex:
 @pytest.fixture(scope="session")
 def embedder() -> Embedder:
     """The model as the settings choose it, loaded once for all tests."""
-    return runtime.get_embedder()
+    return runtime.get_embedder(MODEL)

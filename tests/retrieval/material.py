@@ -9,6 +9,7 @@ from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, Vec
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress, SearchScope
 
 DIMENSION = 16
+MODEL = "all-minilm-l6-v2"
 SPARSE = Bm25Encoder()
 
 
@@ -31,11 +32,11 @@ def question(text: str, *, seed: int = 0) -> EncodedQuery:
 def address(
     organization: str = "org-a", knowledge_base: str = "kb-a", file: str = "file-a", revision: int = 1
 ) -> RevisionAddress:
-    return RevisionAddress(organization, knowledge_base, file, revision)
+    return RevisionAddress(organization, knowledge_base, file, revision, MODEL)
 
 
 def scope(organization: str = "org-a", *knowledge_bases: str, **fields: object) -> SearchScope:
-    return SearchScope(organization, knowledge_bases or ("kb-a",), **fields)  # type: ignore[arg-type]
+    return SearchScope(organization, knowledge_bases or ("kb-a",), MODEL, **fields)  # type: ignore[arg-type]
 
 
 def put(

@@ -16,7 +16,7 @@ from django.conf import settings
 from apps.retrieval.contracts import Embedder
 from apps.retrieval.embedding import openvino_cache
 from apps.retrieval.embedding.embedder import BackendName, TransformerEmbedder
-from apps.retrieval.embedding.model import packaged_minilm
+from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.errors import EmbedderUnavailable
 
 SENTENCE = "the tidal turbine converts slow currents into steady power for islands without a grid"
@@ -33,7 +33,9 @@ TEXTS = [
 
 def _embedder(backend: BackendName, cache_folder: Path | None = None) -> TransformerEmbedder:
     cache_folder = cache_folder or Path(settings.EMBEDDING_CACHE_DIR)
-    return TransformerEmbedder(packaged_minilm(), backend=backend, threads=0, cache_folder=cache_folder)
+    return TransformerEmbedder(
+        embedding_model("all-minilm-l6-v2"), backend=backend, threads=0, cache_folder=cache_folder
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,10 @@ def test_openvino_and_torch_agree(
 def test_torch_is_what_sentence_transformers_computes(torch_embedder: TransformerEmbedder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    reference = SentenceTransformer(str(packaged_minilm().folder), device="cpu", local_files_only=True)
-    assert reference.max_seq_length == packaged_minilm().max_tokens
+    reference = SentenceTransformer(
+        str(embedding_model("all-minilm-l6-v2").folder), device="cpu", local_files_only=True
+    )
+    assert reference.max_seq_length == embedding_model("all-minilm-l6-v2").max_tokens
     expected = reference.encode(TEXTS, normalize_embeddings=True)
     assert np.allclose(torch_embedder.embed_passages(TEXTS), expected, atol=1e-5)
 
@@ -171,8 +175,8 @@ def test_converted_model_needs_no_torch(openvino_embedder: TransformerEmbedder) 
 import sys
 from pathlib import Path
 from apps.retrieval.embedding.embedder import TransformerEmbedder
-from apps.retrieval.embedding.model import packaged_minilm
-model = packaged_minilm()
+from apps.retrieval.embedding.registry import embedding_model
+model = embedding_model("all-minilm-l6-v2")
 embedder = TransformerEmbedder(model, backend="auto", threads=0, cache_folder=Path(sys.argv[1]))
 embedder.embed_query("text"), embedder.embed_passages(["text"])
 print(embedder.backend.name, *sorted({"torch", "transformers", "sentence_transformers"} & sys.modules.keys()))
@@ -205,4 +209,4 @@ def test_auto_falls_back_to_torch(tmp_path: Path) -> None:
 
 
 def test_name_tells_model_and_revision() -> None:
-    assert _embedder("auto").name == f"all-minilm-l6-v2-{packaged_minilm().revision}"
+    assert _embedder("auto").name == f"all-minilm-l6-v2-{embedding_model('all-minilm-l6-v2').revision}"

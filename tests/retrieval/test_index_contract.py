@@ -189,9 +189,12 @@ def test_revisions_are_listed_for_one_organization_and_for_all(index: VectorInde
     put(index, address(file="file-b"), "gone")
     put(index, address("org-b", "kb-b", "file-c", 7), "a")
     index.delete_file("org-a", "file-b")
-    ours = [RevisionCount("org-a", "file-a", 1, 2), RevisionCount("org-a", "file-a", 2, 1)]
+    ours = [
+        RevisionCount(index.collection, "org-a", "file-a", 1, 2),
+        RevisionCount(index.collection, "org-a", "file-a", 2, 1),
+    ]
     assert index.revisions("org-a") == ours
-    assert list(index.all_revisions()) == [*ours, RevisionCount("org-b", "file-c", 7, 1)]
+    assert list(index.all_revisions()) == [*ours, RevisionCount(index.collection, "org-b", "file-c", 7, 1)]
 
 
 def test_lists_longer_than_one_answer_are_complete(
@@ -298,8 +301,8 @@ def test_copy_has_nothing_of_its_source_but_text_and_vectors(index: VectorIndex)
     assert texts_found(index, new) == {"one", "two"}
     for field in ({"tags": ("red",)}, {"metadata": {"secret": "ours"}}, {"file_ids": ("file-a",)}):
         assert texts_found(index, scope("org-b", "kb-b", **field)) == set()
-    assert index.revisions("org-b") == [RevisionCount("org-b", "file-b", 2, 2)]
-    assert index.revisions("org-a") == [RevisionCount("org-a", "file-a", 1, 2)]
+    assert index.revisions("org-b") == [RevisionCount(index.collection, "org-b", "file-b", 2, 2)]
+    assert index.revisions("org-a") == [RevisionCount(index.collection, "org-a", "file-a", 1, 2)]
 
 
 def test_source_and_copy_live_and_die_apart(index: VectorIndex) -> None:
@@ -367,4 +370,4 @@ def test_copy_needs_to_know_whose_its_ends_are(index: VectorIndex) -> None:
     for target in (address("org-b", "", "file-b"), address("org-b", "kb-b", "")):
         with pytest.raises(ValueError, match="belongs"):
             index.copy_revision(address(), target, FileAttributes())
-    assert list(index.all_revisions()) == [RevisionCount("org-a", "file-a", 1, 1)]
+    assert list(index.all_revisions()) == [RevisionCount(index.collection, "org-a", "file-a", 1, 1)]

@@ -11,6 +11,7 @@ from apps.retrieval import runtime
 from apps.retrieval.contracts import Embedder
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.engines.server import ServerIndex
+from tests.retrieval.material import MODEL
 from tests.services.qdrant_server import QdrantServer
 
 
@@ -19,36 +20,36 @@ def fresh(settings: Any, tmp_path: Path) -> Any:
     """Settings of a process that has opened nothing yet; what the session opened comes back after."""
     settings.VECTOR_DIR = tmp_path
     settings.QDRANT_URL = ""
-    former = runtime._index._part, runtime._index._process_id
-    runtime._index._part = None
+    former = runtime._indexes._parts
+    runtime._indexes._parts = {}
     yield settings
-    runtime._index.close()
-    runtime._index._part, runtime._index._process_id = former
+    runtime._indexes.close()
+    runtime._indexes._parts = former
 
 
 def test_settings_choose_the_engine(fresh: Any, qdrant_server: QdrantServer) -> None:
-    assert isinstance(runtime.get_index(), EdgeIndex)
-    assert runtime.get_index() is runtime.get_index()
-    runtime._index.close()
+    assert isinstance(runtime.get_index(MODEL), EdgeIndex)
+    assert runtime.get_index(MODEL) is runtime.get_index(MODEL)
+    runtime._indexes.close()
     fresh.QDRANT_URL = qdrant_server.url
-    assert isinstance(runtime.get_index(), ServerIndex)
-    runtime.get_index().check()
+    assert isinstance(runtime.get_index(MODEL), ServerIndex)
+    runtime.get_index(MODEL).check()
 
 
 def test_collection_is_named_after_the_model(fresh: Any, tmp_path: Path, embedder: Embedder) -> None:
-    runtime.get_index()
+    runtime.get_index(MODEL)
     (collection,) = tmp_path.iterdir()
     assert embedder.name in collection.name
     assert collection.name.endswith(f"-{embedder.dimension}")
 
 
 def test_forked_process_does_not_use_the_parents_parts(fresh: Any) -> None:
-    parents = runtime._embedder.get()
+    parents = runtime.get_embedder(MODEL)
     child = os.fork()
     if child == 0:
-        os._exit(0 if runtime._embedder.get() is not parents else 1)
+        os._exit(0 if runtime.get_embedder(MODEL) is not parents else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert runtime._embedder.get() is parents
+    assert runtime.get_embedder(MODEL) is parents
 
 
 @pytest.mark.parametrize(

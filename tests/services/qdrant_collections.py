@@ -33,6 +33,9 @@ class Collections:
             shard.close()
         self._shards.clear()
 
+    def names(self) -> list[str]:
+        return sorted(self._shards)
+
     def exists(self, name: str) -> bool:
         return name in self._shards
 

@@ -24,7 +24,8 @@ from tests.services.qdrant_collections import Collections, NoSuchCollection
 
 Answer = Any
 Call = Callable[[Collections, str, dict[str, Any]], Answer]
-ROUTES: dict[tuple[str, str], Call] = {
+ROUTES: dict[tuple[str, str | None], Call] = {
+    ("GET", None): lambda store, *_: {"collections": [{"name": name} for name in store.names()]},
     ("GET", ""): lambda store, name, _: store.describe(name),
     ("PUT", ""): lambda store, name, body: store.create(name, body),
     ("DELETE", ""): lambda store, name, _: store.delete(name),
@@ -41,7 +42,7 @@ ROUTES: dict[tuple[str, str], Call] = {
     ],
     ("POST", "facet"): lambda store, name, body: store.facet(name, body),
 }
-PATH = re.compile(r"^/collections/(?P<name>[^/]+)/?(?P<call>.*)$")
+PATH = re.compile(r"^/collections(?:/(?P<name>[^/]+)/?(?P<call>.*))?$")
 
 
 class _Handler(BaseHTTPRequestHandler):

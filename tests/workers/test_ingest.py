@@ -352,7 +352,7 @@ def test_failed_reindex_keeps_the_old_text_searchable(
     file = ingest("a.txt", b"The cormorant dries its wings.", "text/plain")
     with tenant.scope(), committing():
         reindex(file)
-    monkeypatch.setattr(pipeline, "get_embedder", lambda: 1 / 0)
+    monkeypatch.setattr(pipeline, "get_embedder", lambda _: 1 / 0)
     run_workers()
     assert _reload(tenant, file).status == FileStatus.ERROR
     with tenant.scope():

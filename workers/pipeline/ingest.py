@@ -184,11 +184,12 @@ class _Attempt:
         with object_store().local_copy(self.file.key, on_progress=self._prove_life) as path:
             media_type = detect(path, file_name=self.file.file_name, declared_type=self.file.content_type)
             options = self._parse_options()
-            content = content_key(path, self.file, media_type, options)
+            content = content_key(path, self.lease, media_type, options)
             reused = copy_same_content(self.lease, content, prove_life=self._prove_life)
             if reused is None:
                 pages = self._pages(path, media_type, options)
-                self._index(chunk_pages(pages, get_embedder(), about=self.file.custom_instructions))
+                embedder = get_embedder(self.lease.model)
+                self._index(chunk_pages(pages, embedder, about=self.file.custom_instructions))
             else:
                 self.chunk_count, self.page_count = reused.chunk_count, reused.page_count
         if self.chunk_count == 0:

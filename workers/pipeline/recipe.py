@@ -20,11 +20,11 @@ from workers.pipeline.parsing.blocks import ParseOptions
 PACKAGES = (pipeline, retrieval)  # whose code turns bytes into chunks, and chunks into vectors
 
 
-def recipe_of(file: File, media_type: str, options: ParseOptions) -> str:
+def recipe_of(file: File, media_type: str, options: ParseOptions, *, model: str) -> str:
     """64 hex digits. ``media_type`` is the detected one: a file's name and declared type count through it."""
     parts = {
         "code": _code(),
-        "embedder": get_embedder().name,
+        "embedder": get_embedder(model).name,
         "media_type": media_type,
         "options": asdict(options),
         "custom_instructions": file.custom_instructions,

@@ -6,7 +6,7 @@ nothing to do with where it came from.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from apps.knowledge.leases import Lease
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.retrieval import services as retrieval
-from apps.retrieval.passages import FileAttributes, RevisionAddress
+from apps.retrieval.passages import FileAttributes
 from workers.pipeline.parsing.blocks import ParseOptions
 from workers.pipeline.recipe import recipe_of
 
@@ -30,10 +30,10 @@ class Reused:
     reading: dict[str, Any]
 
 
-def content_key(path: Path, file: File, media_type: str, options: ParseOptions) -> ContentKey:
+def content_key(path: Path, lease: Lease, media_type: str, options: ParseOptions) -> ContentKey:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
-    return ContentKey(digest.hexdigest(), recipe_of(file, media_type, options))
+    return ContentKey(digest.hexdigest(), recipe_of(lease.file, media_type, options, model=lease.model))
 
 
 def copy_same_content(lease: Lease, content: ContentKey, *, prove_life: Callable[[], None]) -> Reused | None:
@@ -42,11 +42,16 @@ def copy_same_content(lease: Lease, content: ContentKey, *, prove_life: Callable
 
     A file that was searchable before is not served: whoever had it indexed again wants it read anew.
     """
-    source = None if lease.file.live_revision else find_same_content(lease.file, content)
+    source = None if lease.file.live_revision else find_same_content(lease.file, content, model=lease.model)
     if source is None:
         return None
     copied = retrieval.copy_revision(
-        RevisionAddress(source.organization_id, source.knowledge_base_id, source.pk, source.live_revision),
+        replace(
+            lease.address,
+            knowledge_base_id=source.knowledge_base_id,
+            file_id=source.pk,
+            revision=source.live_revision,
+        ),
         lease.address,
         FileAttributes(tags=tuple(lease.file.tags), metadata=lease.file.metadata),
         after_batch=lambda _: prove_life(),

@@ -14,7 +14,6 @@ from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.contracts import RevisionCount
-from apps.retrieval.passages import RevisionAddress
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def _delete(file: File | None, counted: RevisionCount) -> bool:
     if file is None:
         retrieval.delete_file(organization_id, file_id)  # no revision of it has a row
     else:
-        retrieval.delete_revision(RevisionAddress(organization_id, file.knowledge_base_id, file_id, revision))
+        retrieval.purge_revision(organization_id, file.knowledge_base_id, file_id, revision)
     left = retrieval.count_vectors(organization_id, file_id=file_id, revision=revision)
     logger.info(
         "Doctor: deleted revision %d of %s of %s, which no file has; %d of its vectors are left.",

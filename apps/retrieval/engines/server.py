@@ -30,13 +30,18 @@ class ServerIndex(HybridIndex):
         dimension: int,
         timeout_seconds: int = 30,
     ) -> None:
-        self._collection = collection
+        super().__init__(collection)
         self._dimension = dimension
         self._is_prepared = False
         self._preparing = threading.Lock()
         self._client: QdrantClient | None = QdrantClient(
             url=url, api_key=api_key, timeout=timeout_seconds, check_compatibility=False
         )
+
+    def collections(self) -> list[str]:
+        with self._connection() as client:
+            names = [found.name for found in client.get_collections().collections]
+        return sorted(name for name in names if name.startswith(payload.COLLECTION_PREFIX))
 
     def check(self) -> None:
         with self._connection() as client:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.retrieval.embedding.model import packaged_minilm
+from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.embedding.tokenization import ModelTokenizer
 from apps.retrieval.passages import Chunk
 from workers.pipeline.chunking import (
@@ -84,7 +84,7 @@ class MiniLMTokenizer:
     window_tokens = 254
 
     def __init__(self) -> None:
-        self._tokenizer = ModelTokenizer(packaged_minilm())
+        self._tokenizer = ModelTokenizer(embedding_model("all-minilm-l6-v2"))
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return self._tokenizer.spans(text)

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from apps.events.models import Event
@@ -47,8 +48,7 @@ class Copies:
 
 @pytest.fixture(autouse=True)
 def embedder() -> Iterator[CountingEmbedder]:
-    runtime.get_index()  # it asks the embedder for its name, once
-    counting = CountingEmbedder(runtime.get_embedder())
+    counting = CountingEmbedder(runtime.get_embedder(settings.EMBEDDING_MODEL))
     with runtime.using(embedder=counting):
         yield counting
 
