@@ -5,7 +5,7 @@ from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.access import Access
 from apps.orgs.models import ApiKey, Membership
-from apps.orgs.roles import ABILITIES, Ability, Role
+from apps.orgs.roles import GUEST_ABILITIES, Role
 from apps.orgs.scope import system_scope
 
 
@@ -14,9 +14,11 @@ def guest_access(
 ) -> Access | None:
     """Leave to read one public knowledge base of an organization the caller does not belong to.
 
-    None when it is not public, or the caller is no member of any organization. A personal knowledge base is
-    never public.
+    None when it is not public, the caller is no member of any organization, or their key is bound to knowledge
+    bases of its own organization. A personal knowledge base is never public.
     """
+    if key is not None and key.knowledge_base_ids is not None:
+        return None
     with system_scope("a public knowledge base"):
         memberships = Membership.objects.filter(user=user)
         if key is not None:
@@ -33,5 +35,5 @@ def guest_access(
         )
         if knowledge_base is None or not memberships.exists():
             return None
-    abilities = frozenset({Ability.READ}) & (ABILITIES[Role.VIEWER] if key is None else key.abilities)
-    return Access(knowledge_base.organization, user, Role.VIEWER, abilities)
+    abilities = GUEST_ABILITIES if key is None else GUEST_ABILITIES & key.abilities
+    return Access(knowledge_base.organization, user, Role.VIEWER, abilities, key)

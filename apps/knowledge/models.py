@@ -13,6 +13,7 @@ from apps.base import identifiers
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.ocr_languages import refusal_of
 from apps.knowledge.statuses import EmbeddingMode, FileStatus, KnowledgeBaseType
+from apps.orgs.access import Access
 from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
 
@@ -20,6 +21,12 @@ class KnowledgeBaseQuerySet(TenantQuerySet["KnowledgeBase"]):
     def visible_to(self, user: User) -> Self:
         """All of the organization's, and of the personal ones the user's own."""
         return self.filter(Q(type=KnowledgeBaseType.ORGANIZATION) | Q(creator=user))
+
+    def reachable_by(self, access: Access) -> Self:
+        """Those visible to the caller, and of them, where their key is bound to some, only these."""
+        bound_to = access.knowledge_base_ids
+        rows = self.visible_to(access.user)
+        return rows if bound_to is None else rows.filter(pk__in=bound_to)
 
 
 class KnowledgeBase(TenantModel):

@@ -7,23 +7,33 @@ from django.db.models import QuerySet
 from apps.accounts.models import User
 from apps.base.errors import NotFound, PermissionDenied
 from apps.orgs.models import ApiKey, Membership, Organization
-from apps.orgs.roles import ABILITIES, Ability, Role
+from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
 from apps.orgs.scope import system_scope
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller inside one organization."""
+    """A caller inside one organization, by session or by the ``key`` they came with."""
 
     organization: Organization
     user: User
     role: Role
     abilities: frozenset[Ability]
+    key: ApiKey | None = None
 
     def require(self, ability: Ability) -> None:
         """Raises PermissionDenied when the role, or the key's scopes, do not allow it."""
         if ability not in self.abilities:
-            raise PermissionDenied(f"This needs the ability '{ability}', which you do not have here.")
+            raise PermissionDenied(
+                f"This needs '{ability}', which your role here, or your API key's scopes, do not allow."
+            )
+
+    @property
+    def knowledge_base_ids(self) -> frozenset[str] | None:
+        """The knowledge bases that the caller's key is bound to; None: to none, it reaches them all."""
+        if self.key is None or self.key.knowledge_base_ids is None:
+            return None
+        return frozenset(self.key.knowledge_base_ids)
 
 
 def organizations_of(user: User, key: ApiKey | None) -> QuerySet[Organization]:
@@ -51,5 +61,17 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
     if membership is None:
         raise NotFound("There is no such organization.")
     role = Role(membership.role)
-    abilities = ABILITIES[role] if key is None else ABILITIES[role] & key.abilities
-    return Access(membership.organization, user, role, abilities)
+    return Access(membership.organization, user, role, abilities_of(role, key), key)
+
+
+def abilities_of(role: Role, key: ApiKey | None) -> frozenset[Ability]:
+    """What is left of a role's abilities when the caller comes with this key."""
+    if key is None:
+        return ABILITIES[role]
+    granted = ABILITIES[role] & key.abilities
+    return granted if key.knowledge_base_ids is None else granted & KNOWLEDGE_BASE_ABILITIES
+
+
+def operator_access(organization: Organization, user: User) -> Access:
+    """An operator in the admin site, who need not be a member, and may do all that an OWNER may."""
+    return Access(organization, user, Role.OWNER, ABILITIES[Role.OWNER])

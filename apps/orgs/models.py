@@ -98,10 +98,16 @@ class ApiKey(TenantModel):
         max_length=16, editable=False, help_text="The first characters, to recognize it by."
     )
     scopes = models.JSONField(default=list, help_text="Abilities; the user's role bounds them.")
+    knowledge_base_ids = models.JSONField(
+        null=True, blank=True, help_text="The only knowledge bases it reaches; null: all."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # After a rotation the secret before it works on for a while.
+    previous_secret_hash = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001 - unique where there is one
+    previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
 
     objects = TenantManager()
 

@@ -1,29 +1,66 @@
-"""What each role may do. One table; every permission check reads it."""
-
-from enum import StrEnum
+"""What each role may do. One table; every permission check, every key's scopes and docs/permissions.md read it."""
 
 from django.db import models
 
 
-class Ability(StrEnum):
-    """What a caller may do in an organization. API keys carry a subset of these as their scopes."""
-
-    READ = "read"  # list, read, search, download
-    WRITE = "write"  # create, change and delete knowledge bases and files
-    MANAGE = "manage"  # members, API keys, the organization's settings
-    OWN = "own"  # delete or transfer the organization
-
-
 class Role(models.TextChoices):
+    """From the most to the least."""
+
     OWNER = "OWNER"
     ADMIN = "ADMIN"
     EDITOR = "EDITOR"
     VIEWER = "VIEWER"
 
 
-ABILITIES: dict[str, frozenset[Ability]] = {
-    Role.VIEWER: frozenset({Ability.READ}),
-    Role.EDITOR: frozenset({Ability.READ, Ability.WRITE}),
-    Role.ADMIN: frozenset({Ability.READ, Ability.WRITE, Ability.MANAGE}),
-    Role.OWNER: frozenset(Ability),
+class Ability(models.TextChoices):
+    """A verb: what a caller may do in an organization. API keys carry some of these as their scopes."""
+
+    ORG_READ = "org.read", "read the organization and its usage"
+    ORG_LEAVE = "org.leave", "leave the organization"
+    MEMBERS_READ = "members.read", "list the members"
+    KEYS_OWN = "keys.own", "make, rotate and revoke one's own API keys"
+    KB_READ = "kb.read", "list and read knowledge bases"
+    KB_SEARCH = "kb.search", "search knowledge bases"
+    FILES_READ = "files.read", "list, read and download files"
+    KB_CREATE = "kb.create", "make knowledge bases"
+    KB_MANAGE = "kb.manage", "change and delete knowledge bases"
+    FILES_WRITE = "files.write", "upload, change, reindex and delete files"
+    ORG_MANAGE = "org.manage", "change the organization; as a key's scope also: make new ones"
+    MEMBERS_MANAGE = "members.manage", "invite, add and remove members, and change their roles"
+    KEYS_MANAGE = "keys.manage", "see and revoke everybody's API keys"
+    AUDIT_READ = "audit.read", "read and export the audit log"
+    OWNERS_MANAGE = "owners.manage", "make and remove OWNERs, transfer the organization"
+    ORG_DELETE = "org.delete", "delete the organization with all it has"
+
+
+LEAST_ROLE: dict[Ability, Role] = {
+    Ability.ORG_READ: Role.VIEWER,
+    Ability.ORG_LEAVE: Role.VIEWER,
+    Ability.MEMBERS_READ: Role.VIEWER,
+    Ability.KEYS_OWN: Role.VIEWER,
+    Ability.KB_READ: Role.VIEWER,
+    Ability.KB_SEARCH: Role.VIEWER,
+    Ability.FILES_READ: Role.VIEWER,
+    Ability.KB_CREATE: Role.EDITOR,
+    Ability.KB_MANAGE: Role.EDITOR,
+    Ability.FILES_WRITE: Role.EDITOR,
+    Ability.ORG_MANAGE: Role.ADMIN,
+    Ability.MEMBERS_MANAGE: Role.ADMIN,
+    Ability.KEYS_MANAGE: Role.ADMIN,
+    Ability.AUDIT_READ: Role.ADMIN,
+    Ability.OWNERS_MANAGE: Role.OWNER,
+    Ability.ORG_DELETE: Role.OWNER,
 }
+_RANKS = {role: rank for rank, role in enumerate(Role)}
+
+ABILITIES: dict[Role, frozenset[Ability]] = {
+    role: frozenset(ability for ability, least in LEAST_ROLE.items() if _RANKS[role] <= _RANKS[least])
+    for role in Role
+}
+
+# All that a key bound to some knowledge bases can carry: everything else reaches beyond them.
+KNOWLEDGE_BASE_ABILITIES = frozenset(
+    {Ability.KB_READ, Ability.KB_SEARCH, Ability.KB_MANAGE, Ability.FILES_READ, Ability.FILES_WRITE}
+)
+# What members of other organizations may do in a public knowledge base.
+GUEST_ABILITIES = KNOWLEDGE_BASE_ABILITIES & ABILITIES[Role.VIEWER]

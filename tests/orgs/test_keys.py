@@ -7,7 +7,7 @@ from apps.base.errors import NotFound, PermissionDenied, ValidationFailed
 from apps.orgs.access import access_to, organizations_of
 from apps.orgs.keys import create_api_key, find_usable_key
 from apps.orgs.models import ApiKey, Membership
-from apps.orgs.roles import Ability, Role
+from apps.orgs.roles import ABILITIES, Ability, Role
 from tests.conftest import Tenant
 
 
@@ -58,19 +58,19 @@ def test_key_reaches_its_own_organization_only(tenant: Tenant, stranger: Tenant)
 
 def test_key_grants_no_more_than_its_scopes(tenant: Tenant) -> None:
     _, secret = create_api_key(
-        organization=tenant.organization, user=tenant.owner, name="reader", scopes=[Ability.READ]
+        organization=tenant.organization, user=tenant.owner, name="reader", scopes=[Ability.KB_READ]
     )
     access = access_to(tenant.organization.pk, user=tenant.owner, key=find_usable_key(secret))
-    access.require(Ability.READ)
+    access.require(Ability.KB_READ)
     with pytest.raises(PermissionDenied):
-        access.require(Ability.WRITE)
+        access.require(Ability.KB_MANAGE)
 
 
 def test_key_grants_no_more_than_its_users_role(tenant: Tenant) -> None:
     with tenant.scope():
         Membership.objects.update(role=Role.VIEWER)
     access = access_to(tenant.organization.pk, user=tenant.owner, key=find_usable_key(tenant.secret))
-    assert access.abilities == {Ability.READ}
+    assert access.abilities == ABILITIES[Role.VIEWER]
 
 
 def test_key_without_scopes_is_refused(tenant: Tenant) -> None:

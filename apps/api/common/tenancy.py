@@ -17,23 +17,25 @@ from apps.orgs.scope import tenant_scope
 
 
 class HasAbility(BasePermission):
-    """The caller's role, and the key's scopes, allow what the method does."""
-
-    message = "Your role here, or your API key's scopes, do not allow this."
+    """The caller's role, and the key's scopes, allow what the method does. Raises PermissionDenied, which names
+    what is missing."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not isinstance(view, TenantView) or not view.is_inside:
             return False
-        return view.ability_for(request.method) in view.access.abilities
+        view.access.require(view.ability_for(request.method))
+        return True
 
 
 class TenantView(ApiView):
     """A view below ``{organization_id}``. Everything it does happens inside that organization's scope.
 
-    ``abilities`` names what a method needs where that is not READ for a safe method and WRITE for another.
+    A safe method needs the ability ``reads``, another ``writes``, unless ``abilities`` names one for it.
     """
 
     permission_classes = [IsAuthenticated, HasAbility]
+    reads: ClassVar[Ability] = Ability.ORG_READ
+    writes: ClassVar[Ability] = Ability.ORG_MANAGE
     abilities: ClassVar[dict[str, Ability]] = {}
     is_inside = False  # whether the caller was found to belong here; ``access`` exists from then on
     access: Access
@@ -46,7 +48,8 @@ class TenantView(ApiView):
             return response
 
     def perform_authentication(self, request: Request) -> None:
-        """Find out who calls, then step into the organization. Raises NotFound for one that is not theirs."""
+        """Find out who calls, then step into the organization. Raises NotFound for one that is not theirs, and
+        RateLimited."""
         super().perform_authentication(request)
         if request.user.is_authenticated:
             self.access = self.find_access(request)
@@ -57,4 +60,4 @@ class TenantView(ApiView):
         return access_to(self.kwargs["organization_id"], user=caller_of(request), key=key_of(request))
 
     def ability_for(self, method: str | None) -> Ability:
-        return self.abilities.get(method or "", Ability.READ if method in SAFE_METHODS else Ability.WRITE)
+        return self.abilities.get(method or "", self.reads if method in SAFE_METHODS else self.writes)

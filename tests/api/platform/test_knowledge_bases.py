@@ -161,8 +161,8 @@ def test_viewer_can_read_and_not_write(
 def test_scopes_of_a_key_bound_its_owners_role(
     make_key: Callable[..., CommittingClient], tenant: Tenant
 ) -> None:
-    reader = make_key(Ability.READ)
+    reader = make_key(Ability.KB_READ)
     assert reader.get(tenant.library_url).status_code == 200
     assert reader.post(f"{tenant.url}/knowledgebases", BODY, format="json").status_code == 403
-    writer = make_key(Ability.WRITE)
+    writer = make_key(Ability.KB_MANAGE)
     assert writer.get(tenant.library_url).status_code == 403

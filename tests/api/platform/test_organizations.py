@@ -76,7 +76,7 @@ def test_admin_renames_but_only_owner_deletes(
 def test_key_without_manage_makes_no_organization(
     make_key: Callable[..., CommittingClient], tenant: Tenant
 ) -> None:
-    answer = make_key(Ability.READ, Ability.WRITE).post("/orgs", {"name": "Sneaky"}, format="json")
+    answer = make_key(Ability.KB_CREATE, Ability.FILES_WRITE).post("/orgs", {"name": "Sneaky"}, format="json")
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "permission_denied"
 

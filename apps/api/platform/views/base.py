@@ -13,6 +13,7 @@ from apps.base.errors import NotFound
 from apps.knowledge.guests import guest_access
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
+from apps.orgs.roles import Ability
 
 
 class PlatformView(ApiView):
@@ -23,13 +24,15 @@ class OrganizationView(PlatformView, TenantView):
     """Below ``/orgs/{organization_id}``."""
 
     def visible_knowledge_bases(self) -> QuerySet[KnowledgeBase]:
-        rows: QuerySet[KnowledgeBase] = KnowledgeBase.objects.visible_to(self.access.user)
+        rows: QuerySet[KnowledgeBase] = KnowledgeBase.objects.reachable_by(self.access)
         return rows
 
 
 class KnowledgeBaseView(OrganizationView):
     """Below ``…/knowledgebases/{knowledge_base_id}``. A public one is open to guests, for reading."""
 
+    reads = Ability.KB_READ
+    writes = Ability.KB_MANAGE
     is_guest = False
 
     def find_access(self, request: Request) -> Access:
@@ -64,6 +67,9 @@ class KnowledgeBaseView(OrganizationView):
 
 class FileView(KnowledgeBaseView):
     """Below ``…/files/{file_id}``."""
+
+    reads = Ability.FILES_READ
+    writes = Ability.FILES_WRITE
 
     @cached_property
     def file(self) -> File:

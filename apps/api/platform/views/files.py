@@ -25,6 +25,7 @@ class FilesView(KnowledgeBaseView):
     name = "Files"
     below = {"Upload a file": "upload-url"}
     item_id, item_title = "fileId", "fileName"
+    reads = Ability.FILES_READ
 
     @extend_schema(
         operation_id="listFiles",
@@ -109,7 +110,7 @@ class DownloadLinkView(FileView):
     """A link that serves the file's bytes, for a while, to anyone who has it."""
 
     name = "Download link"
-    abilities = {"POST": Ability.READ}
+    writes = Ability.FILES_READ
 
     @extend_schema(
         operation_id="createDownloadLink",

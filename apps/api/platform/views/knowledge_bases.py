@@ -13,6 +13,7 @@ from apps.knowledge.knowledge_bases import (
     update_knowledge_base,
 )
 from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.roles import Ability
 
 TAGS = ["Knowledge bases"]
 
@@ -23,6 +24,7 @@ class KnowledgeBasesView(OrganizationView):
     name = "Knowledge bases"
     item_id, item_title = "knowledgeBaseId", "title"
     inputs = {"POST": s.KnowledgeBaseInputSerializer}
+    reads, writes = Ability.KB_READ, Ability.KB_CREATE
 
     @extend_schema(
         operation_id="listKnowledgeBases",

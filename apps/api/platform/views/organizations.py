@@ -40,15 +40,15 @@ class OrganizationsView(PlatformView):
         summary="Create an organization",
         description=(
             "The caller becomes its OWNER, and it starts with a default library. An API key stays with its own "
-            "organization: the new one needs a key of its own, or a session. A key needs the scope `manage`."
+            "organization: the new one needs a key of its own, or a session. A key needs the scope `org.manage`."
         ),
         request=s.OrganizationInputSerializer,
         responses={201: s.OrganizationSerializer, **problems(403, body=True)},
     )
     def post(self, request: Request) -> Response:
         key = key_of(request)
-        if key is not None and Ability.MANAGE not in key.abilities:
-            raise PermissionDenied("This needs an API key with the scope 'manage'.")
+        if key is not None and Ability.ORG_MANAGE not in key.abilities:
+            raise PermissionDenied(f"This needs an API key with the scope '{Ability.ORG_MANAGE}'.")
         organization = create_organization(owner=caller_of(request), **self.validated())
         return self.answer(s.OrganizationSerializer(organization), status=201)
 
@@ -59,7 +59,7 @@ class OrganizationDetailView(OrganizationView):
     name = "Organization"
     below = {"Knowledge bases": "knowledgebases"}
     inputs = {"PUT": s.OrganizationInputSerializer}
-    abilities = {"PUT": Ability.MANAGE, "DELETE": Ability.OWN}
+    abilities = {"DELETE": Ability.ORG_DELETE}
 
     @extend_schema(
         operation_id="getOrganization",

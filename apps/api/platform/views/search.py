@@ -14,7 +14,7 @@ class SearchView(KnowledgeBaseView):
 
     name = "Search"
     inputs = {"POST": s.SearchInputSerializer}
-    abilities = {"POST": Ability.READ}
+    reads = writes = Ability.KB_SEARCH
 
     @extend_schema(
         operation_id="searchKnowledgeBase",

@@ -19,11 +19,14 @@ from apps.knowledge.multipart import abort_upload, arrived_parts, complete_uploa
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.storage.contracts import PartClaim
 from apps.knowledge.upload_requests import Upload, UploadRequest, offer_again, request_uploads
+from apps.orgs.roles import Ability
 
 TAGS = ["Files"]
 
 
 class AnnouncingView(KnowledgeBaseView):
+    reads, writes = Ability.FILES_READ, Ability.FILES_WRITE
+
     def announce(self, knowledge_base: KnowledgeBase, bodies: Sequence[dict[str, Any]]) -> list[Upload]:
         """Announce these files, or answer again for those that the same request announced before."""
         announce = partial(
