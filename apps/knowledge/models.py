@@ -154,6 +154,18 @@ class File(TenantModel):
         default=0, editable=False, help_text="Claims in a row whose worker vanished."
     )
     transient_failures = models.PositiveSmallIntegerField(default=0, editable=False)
+    copy_job = models.ForeignKey(
+        "knowledge.CopyJob",
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        db_index=False,
+        related_name="files",
+        help_text="Waits for this copy to bring bytes and vectors; no worker of the ingest queue takes it.",
+    )
+    copied_from = models.CharField(
+        max_length=identifiers.MAX_LENGTH, blank=True, editable=False, help_text="The file it is a copy of."
+    )
 
     objects = TenantManager()
 
@@ -198,6 +210,9 @@ class File(TenantModel):
                 condition=Q(status=FileStatus.READY),
                 name="file_same_content",
             ),
+            models.Index(  # copies: what a copy has begun and not ended
+                fields=["copy_job"], condition=Q(copy_job__isnull=False), name="file_being_copied"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -215,6 +230,19 @@ class File(TenantModel):
         if self.status != FileStatus.PROCESSING or not self.page_count:
             return 0
         return min(99, 100 * self.pages_done // self.page_count)
+
+
+class AttributeUpdate(TenantModel):
+    """The index is yet to be told of a file's tags and metadata. Gone when it was, and nothing came after."""
+
+    file = models.OneToOneField(File, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    changes = models.PositiveIntegerField(default=1)
+    held_until = models.DateTimeField(null=True, help_text="Somebody tells it now: one at a time.")
+
+    objects = TenantManager()
+
+    def __str__(self) -> str:
+        return f"{self.changes} changes of {self.file_id}"
 
 
 class Tombstone(models.Model):
@@ -258,3 +286,8 @@ class Tombstone(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_id}" + (f" revision {self.revision}" if self.revision is not None else "")
+
+
+# Models of parts of this app, each beside the code that it serves.
+from apps.knowledge.copying.models import CopyJob as CopyJob  # noqa: E402
+from apps.knowledge.links.models import DownloadLink as DownloadLink  # noqa: E402

@@ -19,3 +19,11 @@ class EmbeddingMode(models.TextChoices):
 class KnowledgeBaseType(models.TextChoices):
     ORGANIZATION = "ORGANIZATION"
     PERSONAL = "PERSONAL"
+
+
+class CopyStatus(models.TextChoices):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"  # some file, or all of it, could not be copied
+    CANCELLED = "CANCELLED"

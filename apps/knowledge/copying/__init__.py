@@ -1,0 +1,1 @@
+"""Copies of files and knowledge bases, inside the store and the index: nothing is read or embedded again."""

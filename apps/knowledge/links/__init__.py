@@ -1,0 +1,1 @@
+"""Short download links that last for days and can be taken back."""
