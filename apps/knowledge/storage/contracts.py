@@ -48,10 +48,23 @@ class PartsRefused(ValidationFailed):
     default_message = "The parts do not make up a file: a part is missing, too small, or has another ETag."
 
 
+class ObjectReplaced(TemporarilyUnavailable):
+    code = "object_replaced"
+    default_message = "The file's content was replaced while it was copied."
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectStat:
     size_bytes: int
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCopy:
+    """``source_etag`` names the bytes that were copied; ``stat`` is of the copy, whose ETag may be another."""
+
+    source_etag: str
+    stat: ObjectStat
 
 
 class Part(NamedTuple):
@@ -120,6 +133,16 @@ class ObjectStore(Protocol):
 
     def write(self, key: str, source: BinaryIO, *, content_type: str) -> None:
         """Store what ``source`` holds from where it stands, in place of what was there, all at once."""
+        ...
+
+    def copy(
+        self, source: str, target: str, *, content_type: str, on_progress: Callable[[], object] = lambda: None
+    ) -> ObjectCopy:
+        """Store the object under another key too, in place of what was there, all at once, by the store itself.
+
+        ``on_progress`` is called now and then in this thread; what it raises ends the copying. Safe to repeat.
+        Raises ObjectMissing, ObjectReplaced.
+        """
         ...
 
     def stat(self, key: str) -> ObjectStat | None:

@@ -1,5 +1,6 @@
 """Objects in a folder, behind signed URLs that the web process serves."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -8,18 +9,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.core.files.storage import FileSystemStorage
 
 from apps.base.errors import TooLarge
-from apps.knowledge.storage.contracts import AlreadyUploaded, ObjectMissing, ObjectStat
+from apps.knowledge.storage.contracts import (
+    AlreadyUploaded,
+    ObjectCopy,
+    ObjectMissing,
+    ObjectReplaced,
+    ObjectStat,
+)
 from apps.knowledge.storage.folder_parts import FolderParts
 from apps.knowledge.storage.placing import full_disk_told, place, replace
 from apps.knowledge.storage.signatures import Grant, url_for
 
 INCOMING = ".incoming"
 COPY_BYTES = 1024 * 1024
+NO_LINKS = {errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV}
 
 
 class FolderStore(FileSystemStorage):
@@ -46,12 +54,41 @@ class FolderStore(FileSystemStorage):
                 os.fsync(file.fileno())
             replace(arriving, Path(self.path(key)))
 
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        content_type: str,
+        on_progress: Callable[[], object] = lambda: None,
+    ) -> ObjectCopy:
+        """A second name for the same bytes: nobody writes to an object that has its name, and the bytes stay until
+        the last name is gone. Where the file system has no such names, or no more of them, a file of its own.
+
+        Raises StoreFull too.
+        """
+        try:
+            with Path(self.path(source)).open("rb") as bytes_of, full_disk_told():
+                source_etag = _stat_of(os.fstat(bytes_of.fileno())).etag
+                try:
+                    self._link(bytes_of, Path(self.path(source)), Path(self.path(target)))
+                except OSError as error:
+                    if error.errno not in NO_LINKS:
+                        raise
+                    watched = cast(BinaryIO, _Watched(bytes_of, on_progress))
+                    self.write(target, watched, content_type=content_type)
+        except FileNotFoundError as error:
+            raise ObjectMissing from error
+        stat = self.stat(target)
+        if stat is None:  # deleted in this moment
+            raise ObjectMissing
+        return ObjectCopy(source_etag, stat)
+
     def stat(self, key: str) -> ObjectStat | None:
         try:
-            found = Path(self.path(key)).stat()
+            return _stat_of(Path(self.path(key)).stat())
         except FileNotFoundError:
             return None
-        return ObjectStat(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")
 
     @contextmanager
     def local_copy(self, key: str, *, on_progress: Callable[[], object] = lambda: None) -> Iterator[Path]:  # noqa: ARG002 - nothing is copied
@@ -107,6 +144,17 @@ class FolderStore(FileSystemStorage):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
+    def _link(self, opened: BinaryIO, source: Path, target: Path) -> None:
+        """Raises FileNotFoundError, ObjectReplaced."""
+        try:
+            place(source, target)
+        except FileExistsError:  # by an attempt before this one
+            if not target.samefile(source):
+                target.unlink(missing_ok=True)
+                place(source, target)
+        if not os.path.samestat(target.stat(), os.fstat(opened.fileno())):
+            raise ObjectReplaced
+
     @contextmanager
     def _arriving(self) -> Iterator[Path]:
         """A new file for bytes on their way, gone at the end wherever they are by then. Raises StoreFull."""
@@ -120,3 +168,19 @@ class FolderStore(FileSystemStorage):
         finally:
             Path(name).unlink(missing_ok=True)
             os.close(descriptor)
+
+
+class _Watched:
+    """A file that is read to be copied, and who asks about that between two pieces."""
+
+    def __init__(self, file: BinaryIO, on_progress: Callable[[], object]) -> None:
+        self._file = file
+        self._on_progress = on_progress
+
+    def read(self, size: int = -1) -> bytes:
+        self._on_progress()
+        return self._file.read(size)
+
+
+def _stat_of(found: os.stat_result) -> ObjectStat:
+    return ObjectStat(found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}")

@@ -1,21 +1,27 @@
 """Objects in S3, or a store that speaks it; clients reach it by presigned URLs."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 from django.utils.http import content_disposition_header
 from storages.backends.s3 import S3Storage
 
-from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
+from apps.knowledge.storage.contracts import ObjectCopy, ObjectMissing, ObjectReplaced, ObjectStat
 from apps.knowledge.storage.s3_faults import code_of, faults_told
 from apps.knowledge.storage.s3_parts import S3Parts
 
 COPY_BYTES = 8 * 1024**2  # copied between two looks at the lease
+# A copy of more is made in parts: S3 takes up to 5 GB in one call, and answers it too late for our patience.
+WHOLE_COPY_BYTES, COPY_PART_BYTES = 256 * 1024**2, 128 * 1024**2
+COPY_POLL_SECONDS = 0.2
 GONE = {"404", "NoSuchKey", "NotFound"}
+CHANGED = {"PreconditionFailed", "412"}
 
 
 class S3Store(S3Storage):
@@ -41,6 +47,41 @@ class S3Store(S3Storage):
             self._client.upload_fileobj(
                 source, self.bucket_name, key, ExtraArgs={"ContentType": content_type}
             )
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        content_type: str,
+        on_progress: Callable[[], object] = lambda: None,
+    ) -> ObjectCopy:
+        found = self.stat(source)
+        if found is None:
+            raise ObjectMissing
+        how = {
+            "ContentType": content_type,
+            "MetadataDirective": "REPLACE",
+            "CopySourceIfMatch": f'"{found.etag}"',
+        }
+        with faults_told():
+            try:
+                if found.size_bytes <= WHOLE_COPY_BYTES:
+                    self._client.copy_object(
+                        Bucket=self.bucket_name, Key=target, CopySource=self._named(source), **how
+                    )
+                else:
+                    self._copy_in_parts(source, target, how, on_progress)
+            except ClientError as error:
+                if code_of(error) in GONE:
+                    raise ObjectMissing from error
+                if code_of(error) in CHANGED:
+                    raise ObjectReplaced from error
+                raise
+        copied = self.stat(target)
+        if copied is None:  # deleted in this moment
+            raise ObjectMissing
+        return ObjectCopy(found.etag, copied)
 
     def stat(self, key: str) -> ObjectStat | None:
         with faults_told():
@@ -81,6 +122,25 @@ class S3Store(S3Storage):
             )
             for page in pages:
                 yield from (item["Key"] for item in page.get("Contents", []))
+
+    def _copy_in_parts(
+        self, source: str, target: str, how: dict[str, str], on_progress: Callable[[], object]
+    ) -> None:
+        """By boto3, several parts at once. Not by its ``copy``, which calls nobody in our thread."""
+        for key, upload_id in self.multipart.unfinished(target):  # of an attempt that was killed
+            self.multipart.abort(key, upload_id)
+        config = TransferConfig(
+            multipart_threshold=WHOLE_COPY_BYTES, multipart_chunksize=COPY_PART_BYTES, max_concurrency=4
+        )
+        with create_transfer_manager(self._client, config) as transfers:  # which ends them when this raises
+            transfer = transfers.copy(self._named(source), self.bucket_name, target, extra_args=how)
+            while not transfer.done():
+                time.sleep(COPY_POLL_SECONDS)
+                on_progress()
+            transfer.result()
+
+    def _named(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "Key": key}
 
     @property
     def _client(self) -> Any:
