@@ -15,7 +15,7 @@ class CommonplaceError(Exception):
     code: ClassVar[str] = "server_error"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
     default_message: ClassVar[str] = "Something went wrong on our side."
 
     def __init__(self, message: str = "", *, fields: Mapping[str, list[str]] | None = None) -> None:

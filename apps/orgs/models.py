@@ -1,7 +1,7 @@
 """Organizations, who belongs to them, and the keys that speak for them."""
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -9,7 +9,11 @@ from django.utils import timezone
 from apps.base import identifiers
 from apps.orgs.roles import Ability, Role
 from apps.orgs.tenancy import TenantManager, TenantModel
+from apps.orgs.usage_models import DailyStorage, DailyUsage, UsageBatch  # noqa: F401 - models are found here
 
+_COUNTED = [MaxValueValidator(100_000)]
+_EXACT = "Empty: no limit. At most 100000: each call is remembered, so that the window is exact."
+_ALL_FILES = "Of all files together. Empty: no limit."
 _AS_SET = "Of one file. Empty: as the server is set; the stricter of the two holds."
 
 
@@ -17,9 +21,18 @@ class Plan(models.Model):
     """What an organization may use. Seeded by a migration, edited by an operator in the admin."""
 
     name = models.SlugField(primary_key=True, max_length=40)
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
-    requests_per_hour = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
-    requests_per_day = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=_COUNTED, help_text=_EXACT
+    )
+    requests_per_hour = models.PositiveIntegerField(
+        null=True, blank=True, validators=_COUNTED, help_text=_EXACT
+    )
+    requests_per_day = models.PositiveIntegerField(
+        null=True, blank=True, validators=_COUNTED, help_text=_EXACT
+    )
+    max_storage_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
+    max_files = models.PositiveIntegerField(null=True, blank=True, help_text=_ALL_FILES)
+    max_chunks = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
     # Bounds on one file, named as the settings they narrow: apps/orgs/allowances.py.
     max_file_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
     max_pages = models.PositiveIntegerField(null=True, blank=True, help_text=_AS_SET)
