@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 
+from apps.base.origin import note_caller
 from apps.orgs.scope import system_scope
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class CommonplaceAdminSite(admin.AdminSite):
     def admin_view(self, view: "_ViewType", cacheable: bool = False) -> "_ViewType":
         def in_system_scope(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             with system_scope("admin"):
+                note_caller(str(request.user.pk or ""))
                 response = view(request, *args, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
                     response.render()  # its lists are queried while rendering, which must not outlive the scope

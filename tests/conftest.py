@@ -11,6 +11,7 @@ import httpx
 import pytest
 import redis
 from django.conf import settings
+from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.test import Client, TestCase
 from rest_framework.test import APIClient
 
@@ -35,6 +36,20 @@ def topology(request: pytest.FixtureRequest) -> str:
 def _empty_broker() -> None:
     """No test sees the messages of the one before."""
     redis.Redis.from_url(settings.BROKER_URL).flushall()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_events_between_tests() -> Iterator[None]:
+    """A test that commits is followed by a flush, which on SQLite deletes row by row: the triggers that keep events
+    go first. The flush ends with the signal that makes them anew."""
+    flush = DatabaseOperations.sql_flush
+
+    def without_triggers(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+        return ["DROP TRIGGER IF EXISTS event_kept", *flush(self, *args, **kwargs)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", without_triggers)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

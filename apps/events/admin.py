@@ -6,11 +6,26 @@ from apps.events.models import Event
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    """What happened: to be read, never changed."""
+    """What happened, the audit log of every organization included: to be read, never changed."""
 
-    list_display = ("created_at", "kind", "subject_id", "organization", "actor_id", "message")
-    list_filter = ("kind", "created_at")
-    list_select_related = ("organization",)
-    search_fields = ("=subject_id", "=knowledge_base_id", "=actor_id", "=organization__id")
+    list_display = (
+        "created_at",
+        "kind",
+        "subject_id",
+        "organization_id",  # which may be gone
+        "actor_id",
+        "key_id",
+        "address",
+        "message",
+    )
+    list_filter = ("is_audit", "kind", "created_at")
+    search_fields = (
+        "=subject_id",
+        "=knowledge_base_id",
+        "=actor_id",
+        "=key_id",
+        "=address",
+        "=organization_id",
+    )
     ordering = ("-id",)
     show_full_result_count = False  # the outbox grows large

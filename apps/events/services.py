@@ -5,20 +5,25 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.base.origin import current_origin
 from apps.events.models import Event
 
 
 def record(
     kind: str,
     *,
-    organization_id: str,
+    organization_id: str | None,
     subject_id: str,
     knowledge_base_id: str = "",
     actor_id: str = "",
     message: str = "",
     payload: Mapping[str, Any] | None = None,
+    is_audit: bool | None = None,
 ) -> Event:
-    """Write one event. Must be called in the transaction of the change it tells of.
+    """Write one event, with where it came from. Must be called in the transaction of the change it tells of.
+
+    Without ``actor_id`` it was whoever the request is from. ``is_audit`` says whether the audit log tells it; left
+    out, it does what somebody did and not what the system did.
 
     Raises RuntimeError outside a transaction: an event that can be lost is worse than none.
     """
@@ -28,9 +33,9 @@ def record(
         organization_id=organization_id,
         subject_id=subject_id,
         knowledge_base_id=knowledge_base_id,
-        actor_id=actor_id,
         message=message,
         payload=dict(payload or {}),
+        **_origin(actor_id, is_audit),
     )
 
 
@@ -47,17 +52,30 @@ def record_each(
     Raises RuntimeError outside a transaction.
     """
     _require_transaction(kind)
+    origin = _origin(actor_id, None)
     Event.objects.bulk_create(
         Event(
             kind=kind,
             organization_id=organization_id,
             subject_id=subject_id,
             knowledge_base_id=knowledge_base_id,
-            actor_id=actor_id,
             payload=dict(payload),
+            **origin,
         )
         for subject_id, payload in payloads.items()
     )
+
+
+def _origin(actor_id: str, is_audit: bool | None) -> dict[str, Any]:
+    origin = current_origin()
+    actor_id = actor_id or origin.user_id
+    return {
+        "actor_id": actor_id,
+        "key_id": origin.key_id,
+        "address": origin.address,
+        "user_agent": origin.user_agent,
+        "is_audit": bool(actor_id) if is_audit is None else is_audit,
+    }
 
 
 def _require_transaction(kind: str) -> None:

@@ -1,20 +1,27 @@
-"""API keys: made, checked, revoked."""
+"""API keys: made, checked, rotated, revoked."""
 
 import hashlib
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import ValidationFailed
-from apps.orgs.models import ApiKey, Organization
-from apps.orgs.roles import Ability
+from apps.base.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.orgs.access import Access
+from apps.orgs.models import ApiKey, Membership, Organization
+from apps.orgs.refusals import RefusalReason, note_refusal
+from apps.orgs.roles import KNOWLEDGE_BASE_ABILITIES, Ability
 from apps.orgs.scope import system_scope, tenant_scope
+from apps.orgs.signals import announce
 
 SECRET_PREFIX = "cp_"  # noqa: S105 - a prefix that secret scanners can look for, not a secret
+HINT_CHARS = 8
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+MAX_KEYS_PER_MEMBER = 500
 
 
 def create_api_key(
@@ -24,37 +31,179 @@ def create_api_key(
     name: str,
     scopes: Collection[Ability] = tuple(Ability),
     expires_at: datetime | None = None,
+    knowledge_base_ids: Collection[str] | None = None,
 ) -> tuple[ApiKey, str]:
-    """Return the key and its secret, which can't be had again."""
+    """Return the key and its secret, which can't be had again. Who may make which is ``make_key``'s to say."""
     if not scopes:
         raise ValidationFailed("A key needs at least one scope.", fields={"scopes": ["Name at least one."]})
-    secret = SECRET_PREFIX + secrets.token_urlsafe(32)
-    with tenant_scope(organization.pk):
+    secret = _new_secret()
+    with transaction.atomic(), tenant_scope(organization.pk):
         key = ApiKey.objects.create(
             organization=organization,
             user=user,
             name=name,
             secret_hash=_hash(secret),
-            hint=secret[:8],
-            scopes=sorted(scopes),
+            hint=secret[:HINT_CHARS],
+            scopes=sorted(map(str, scopes)),
             expires_at=expires_at,
+            knowledge_base_ids=None if knowledge_base_ids is None else sorted(knowledge_base_ids),
         )
+        _announce("api_key.created", key, scopes=key.scopes, knowledgeBaseIds=key.knowledge_base_ids)
     return key, secret
+
+
+@transaction.atomic
+def make_key(
+    access: Access,
+    *,
+    name: str,
+    scopes: Collection[Ability] | None = None,
+    expires_at: datetime | None = None,
+    knowledge_base_ids: Collection[str] | None = None,
+) -> tuple[ApiKey, str]:
+    """A key of the caller's own, with ``create_api_key``'s answer. It never can do, or reach, or last, more than what
+    the caller came with; without ``scopes`` it can do all of that.
+
+    Raises PermissionDenied for more, ValidationFailed for what no such key can have, NotFound when the caller is no
+    member any more. That the knowledge bases exist and are the caller's is the caller's to check.
+    """
+    grantable = (
+        access.abilities if knowledge_base_ids is None else access.abilities & KNOWLEDGE_BASE_ABILITIES
+    )
+    wanted = grantable if scopes is None else frozenset(scopes)
+    if knowledge_base_ids is not None and (beyond := wanted - KNOWLEDGE_BASE_ABILITIES):
+        reason = f"A key that is bound to knowledge bases can't have {_listed(beyond)}."
+        raise ValidationFailed(reason, fields={"scopes": [reason]})
+    if beyond := wanted - grantable:
+        raise PermissionDenied(f"A key can't be given what its maker does not have: {_listed(beyond)}.")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise ValidationFailed(fields={"expires_at": ["This is in the past."]})
+    if access.key is not None and access.key.expires_at is not None:
+        if expires_at is not None and expires_at > access.key.expires_at:
+            raise PermissionDenied("A key can't outlast the key that makes it.")
+        expires_at = expires_at or access.key.expires_at
+    # Held until the commit, so that a member who is removed at this moment leaves no key behind.
+    if not Membership.objects.select_for_update().filter(user=access.user).exists():
+        raise NotFound("There is no such organization.")
+    if ApiKey.objects.filter(user=access.user, revoked_at=None).count() >= MAX_KEYS_PER_MEMBER:
+        raise Conflict(f"You have {MAX_KEYS_PER_MEMBER} API keys. Revoke some first.")
+    return create_api_key(
+        organization=access.organization,
+        user=access.user,
+        name=name,
+        scopes=wanted,
+        expires_at=expires_at,
+        knowledge_base_ids=knowledge_base_ids,
+    )
+
+
+def keys_of(access: Access) -> QuerySet[ApiKey]:
+    """The keys that the caller may see and revoke, those that were revoked left out: their own, and everybody's with
+    ``keys.manage``."""
+    rows = ApiKey.objects.select_related("user").filter(revoked_at=None)
+    return rows if Ability.KEYS_MANAGE in access.abilities else rows.filter(user=access.user)
+
+
+@transaction.atomic
+def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiKey, str]:
+    """Give the key a new secret, which is returned and can't be had again; the one before it works on for ``overlap``,
+    and one before that no more.
+
+    Only its own user may: a new secret of somebody else's key would be a way to act as them. Raises PermissionDenied
+    for another's, and for one that can do more than the key that the caller came with; NotFound for one revoked
+    meanwhile.
+    """
+    if key.user_id != access.user.pk:
+        raise PermissionDenied("Only the member whose key it is can rotate it. You can revoke it.")
+    caller = access.key
+    if caller is not None and caller.pk != key.pk:
+        outlasts = caller.expires_at is not None and (
+            key.expires_at is None or key.expires_at > caller.expires_at
+        )
+        if outlasts or not key.abilities <= caller.abilities:
+            raise PermissionDenied("This key can do more than the one you came with.")
+    row = ApiKey.objects.select_for_update().filter(pk=key.pk, revoked_at=None).first()
+    if row is None:
+        raise NotFound("There is no such API key.")
+    secret = _new_secret()
+    row.previous_secret_hash = row.secret_hash if overlap else None
+    row.previous_secret_expires_at = timezone.now() + overlap if overlap else None
+    row.secret_hash = _hash(secret)
+    row.hint = secret[:HINT_CHARS]
+    row.save()
+    _announce("api_key.rotated", row, overlapSeconds=int(overlap.total_seconds()))
+    return row, secret
+
+
+@transaction.atomic
+def revoke_key(key: ApiKey) -> bool:
+    """From now on it opens nothing. False when it did not before. Safe to repeat."""
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        return False
+    _announce("api_key.revoked", key)
+    return True
+
+
+def revoke_keys_of(user_id: str) -> None:
+    """All of a member's, in the organization in scope and in the caller's transaction."""
+    for key in ApiKey.objects.filter(user_id=user_id, revoked_at=None):
+        revoke_key(key)
 
 
 def find_usable_key(secret: str) -> ApiKey | None:
     """The key this secret belongs to, unless it is revoked, expired or its user is inactive.
 
-    Notes the use, at most once a minute, so that reading does not become writing.
+    Notes the use, at most once a minute, so that reading does not become writing; and the refusal.
     """
+    now, digest = timezone.now(), _hash(secret)
     with system_scope("authentication"):
-        key = ApiKey.objects.select_related("user", "organization").filter(secret_hash=_hash(secret)).first()
-        if key is None or not key.is_usable or not key.user.is_active:
+        key = (
+            ApiKey.objects.select_related("user", "organization__plan")
+            .filter(Q(secret_hash=digest) | Q(previous_secret_hash=digest))
+            .first()
+        )
+        if (refusal := _refusal(key, digest, now)) is not None:
+            hint = secret[:HINT_CHARS] if secret.startswith(SECRET_PREFIX) else ""
+            note_refusal(refusal, key=key, hint=hint)
             return None
-        now = timezone.now()
+        assert key is not None  # noqa: S101 - told to mypy: one that is unknown was refused
         if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
         return key
+
+
+def _refusal(key: ApiKey | None, digest: str, now: datetime) -> RefusalReason | None:
+    if key is None:
+        return RefusalReason.UNKNOWN
+    if key.revoked_at is not None:
+        return RefusalReason.REVOKED
+    if key.expires_at is not None and key.expires_at <= now:
+        return RefusalReason.EXPIRED
+    if key.secret_hash != digest and (
+        key.previous_secret_expires_at is None or key.previous_secret_expires_at <= now
+    ):
+        return RefusalReason.ROTATED
+    return None if key.user.is_active else RefusalReason.INACTIVE_USER
+
+
+def _announce(kind: str, key: ApiKey, **payload: object) -> None:
+    announce(
+        kind,
+        organization_id=key.organization_id,
+        subject_id=key.pk,
+        name=key.name,
+        hint=key.hint,
+        userId=key.user_id,
+        **payload,
+    )
+
+
+def _listed(abilities: Collection[Ability]) -> str:
+    return ", ".join(sorted(abilities))
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + secrets.token_urlsafe(32)
 
 
 def _hash(secret: str) -> str:

@@ -138,3 +138,40 @@ class ApiKey(TenantModel):
     @property
     def is_usable(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class Invitation(TenantModel):
+    """An address that may join, by a secret token that was sent to it: once, until it expires. Only a SHA-256 of the
+    token is kept."""
+
+    id = models.CharField(
+        primary_key=True,
+        max_length=identifiers.MAX_LENGTH,
+        default=identifiers.new_invitation_id,
+        editable=False,
+    )
+    email = models.EmailField("e-mail address", help_text="In lower case.")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(help_text="When the token was last made and sent.")
+    expires_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "email"], name="invitation_once_per_address"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()

@@ -8,7 +8,7 @@ from apps.base.errors import NotFound, ValidationFailed
 from apps.orgs.models import Membership, Organization
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
-from apps.orgs.signals import organization_created, organization_deleting
+from apps.orgs.signals import announce, organization_created, organization_deleting
 
 
 @transaction.atomic
@@ -22,22 +22,41 @@ def create_organization(*, name: str, owner: User, plan: str | None = None) -> O
     organization = Organization.objects.create(name=name, **({"plan_id": plan} if plan else {}))
     with tenant_scope(organization.pk):
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
+        _announce("organization.created", organization, ownerId=owner.pk)
         organization_created.send(sender=Organization, organization=organization, creator=owner)
     return organization
 
 
+@transaction.atomic
 def rename_organization(*, organization: Organization, name: str) -> Organization:
     """Raises NotFound when the organization was deleted meanwhile."""
-    found = Organization.objects.filter(pk=organization.pk)
+    before, found = organization.name, Organization.objects.filter(pk=organization.pk)
     if not found.update(name=name.strip(), updated_at=timezone.now()):
         raise NotFound("There is no such organization.")
     organization.refresh_from_db()
+    _announce("organization.renamed", organization, before=before)
     return organization
 
 
 @transaction.atomic
+def change_plan(*, organization: Organization, plan: str) -> None:
+    """Only operators may, in the admin site. Raises NotFound as above."""
+    if not Organization.objects.filter(pk=organization.pk).update(plan_id=plan, updated_at=timezone.now()):
+        raise NotFound("There is no such organization.")
+    _announce("organization.plan_changed", organization, plan=plan, before=organization.plan_id)
+
+
+@transaction.atomic
 def delete_organization(*, organization: Organization) -> None:
-    """Delete the organization and all it owns; objects and vectors follow by their tombstones."""
+    """Delete the organization and all it owns; objects and vectors follow by their tombstones. What is told of it
+    in the audit log stays, for operators, until it is old."""
     with tenant_scope(organization.pk):
         organization_deleting.send(sender=Organization, organization=organization)
+        _announce("organization.deleted", organization, members=Membership.objects.count())
         organization.delete()
+
+
+def _announce(kind: str, organization: Organization, **payload: object) -> None:
+    announce(
+        kind, organization_id=organization.pk, subject_id=organization.pk, name=organization.name, **payload
+    )

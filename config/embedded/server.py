@@ -48,6 +48,7 @@ def serve(listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # config/asgi.py reads them, from TRUSTED_PROXIES alone
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
     )

@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "apps.api.common.origin.origin_middleware",
 ]
 APPEND_SLASH = False
 
@@ -81,6 +82,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
+# --- e-mail -----------------------------------------------------------------------------------------
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # EMAIL_BACKEND, EMAIL_HOST and so on
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Commonplace <commonplace@localhost>")
+
 # --- database ---------------------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'commonplace.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -89,6 +95,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
+    DATABASES["default"]["CONN_MAX_AGE"] = None  # a file does not go away; each thread reads its schema once
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -122,6 +129,8 @@ STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=3
 VALKEY_SOCKET = valkey_socket(DATA_DIR)
 BROKER_URL = env.str("BROKER_URL", default="")
 CELERY_BROKER_URL = BROKER_URL or f"redis+socket://{VALKEY_SOCKET}"
+# Where calls are counted: the broker's server, where that is a Redis or Valkey.
+VALKEY_URL = env.str("VALKEY_URL", default="") or BROKER_URL or f"unix://{VALKEY_SOCKET}"
 # A worker process that takes longer over one message is killed: it is stuck where nothing else can reach it.
 TASK_TIME_LIMIT_SECONDS = env.int("TASK_TIME_LIMIT_SECONDS", default=3600)
 # A worker process that has grown beyond this is replaced by a new one when its file is done.
@@ -142,12 +151,29 @@ CELERY_TASK_ROUTES = {
     "workers.ingest.*": {"queue": "ingest"},
     "workers.maintenance.*": {"queue": "maintenance"},
 }
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: the one entry is due at every start
+USAGE_INTERVAL_SECONDS = env.int("USAGE_INTERVAL_SECONDS", default=15)
+STORAGE_INTERVAL_SECONDS = env.int("STORAGE_INTERVAL_SECONDS", default=3600)
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: every entry is due at every start
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "workers.maintenance.sweep",
         "schedule": SWEEP_INTERVAL_SECONDS,
         "options": {"expires": SWEEP_INTERVAL_SECONDS},
+    },
+    "usage": {
+        "task": "workers.maintenance.write_down_usage",
+        "schedule": USAGE_INTERVAL_SECONDS,
+        "options": {"expires": USAGE_INTERVAL_SECONDS},
+    },
+    "storage": {
+        "task": "workers.maintenance.note_storage",
+        "schedule": STORAGE_INTERVAL_SECONDS,
+        "options": {"expires": STORAGE_INTERVAL_SECONDS},
+    },
+    "events": {
+        "task": "workers.maintenance.forget_old_events",
+        "schedule": 3600,
+        "options": {"expires": 3600},
     },
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -157,6 +183,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+# --- limits and usage -------------------------------------------------------------------------------
+RATE_LIMITS_WHEN_DOWN = env.str("RATE_LIMITS_WHEN_DOWN", default="open")  # or "closed"
+RATE_LIMIT_PER_ADDRESS = env.int("RATE_LIMIT_PER_ADDRESS", default=60)  # a minute; 0: no limit
 
 # --- objects ----------------------------------------------------------------------------------------
 HOST = env.str("HOST", default="127.0.0.1")
@@ -229,6 +259,9 @@ EMBEDDING_CACHE_DIR = Path(env.str("EMBEDDING_CACHE_DIR", default=str(DATA_DIR /
 EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
 
 # --- HTTP -------------------------------------------------------------------------------------------
+HTTP_THREADS = env.int("HTTP_THREADS", default=16)
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # addresses and networks
+AUDIT_RETENTION_DAYS = env.int("AUDIT_RETENTION_DAYS", default=365)  # 0: for ever
 MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2 * MEGABYTE)  # of anything but an upload
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES  # forms; config/asgi.py sees to every other body
 REST_FRAMEWORK = {
@@ -247,6 +280,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.api.common.openapi.tell_headers",
+    ],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 

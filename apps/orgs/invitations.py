@@ -1,0 +1,180 @@
+"""Invitations: an address gets a token by e-mail, and who has it, and is the address, may join once."""
+
+import hashlib
+import logging
+import secrets
+from datetime import timedelta
+from smtplib import SMTPException
+from typing import Any
+from urllib.parse import urljoin
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.orgs.access import Access
+from apps.orgs.members import find_account, join, lock, require_may_grant
+from apps.orgs.models import Invitation, Membership
+from apps.orgs.roles import Role
+from apps.orgs.scope import system_scope, tenant_scope
+from apps.orgs.signals import announce
+
+logger = logging.getLogger(__name__)
+LIFETIME = timedelta(days=7)
+RESEND_AFTER = timedelta(minutes=1)
+MAX_PENDING = 1000  # of one organization: each is an e-mail to somebody who did not ask for it
+JOIN_PATH = "/join/"
+
+
+class TooSoon(CommonplaceError):
+    code = "too_soon"
+    http_status = 429
+    retryable = True
+    retry_after_seconds = int(RESEND_AFTER.total_seconds())
+    default_message = "This address was sent an invitation less than a minute ago."
+
+
+def invitations() -> QuerySet[Invitation]:
+    """Those of the organization in scope that wait to be accepted, the expired ones among them."""
+    return Invitation.objects.select_related("invited_by")
+
+
+@transaction.atomic
+def invite(access: Access, *, email: str, role: Role) -> Invitation:
+    """Invite an address, and send it the token once this is committed. One that is invited already gets a new token
+    and this role; the token before it is worth nothing any more.
+
+    Raises Conflict for a member and when too many are pending, TooSoon, PermissionDenied when an OWNER is invited by
+    somebody who is none.
+    """
+    require_may_grant(access, role)
+    email = email.lower()
+    lock(access.organization)  # of two at once the second renews the first's
+    if Membership.objects.filter(user__email__iexact=email).exists():
+        raise Conflict("This account is a member already.")
+    before = Invitation.objects.filter(email=email).first()
+    if before is not None:
+        require_may_grant(access, Role(before.role))
+        return _send(before, role=role, invited_by=access.user)
+    if Invitation.objects.count() >= MAX_PENDING:
+        raise Conflict(f"{MAX_PENDING} invitations are pending. Revoke some first.")
+    return _send(Invitation(organization=access.organization, email=email), role=role, invited_by=access.user)
+
+
+@transaction.atomic
+def resend(access: Access, invitation_id: str) -> Invitation:
+    """Send a new token, which lives as long as the first did; the one before it is worth nothing any more.
+
+    Raises NotFound, TooSoon, and PermissionDenied as ``invite`` does.
+    """
+    invitation = Invitation.objects.select_for_update().filter(pk=invitation_id).first()
+    if invitation is None:
+        raise NotFound("There is no such invitation.")
+    require_may_grant(access, Role(invitation.role))
+    return _send(invitation, role=Role(invitation.role), invited_by=access.user)
+
+
+@transaction.atomic
+def revoke_invitation(invitation: Invitation) -> None:
+    """Its token is worth nothing from now on. Safe to repeat."""
+    deleted, _ = Invitation.objects.filter(pk=invitation.pk).delete()
+    if deleted:
+        _announce("invitation.revoked", invitation)
+
+
+def find_invitation(token: str) -> Invitation:
+    """The invitation that a token is good for. Raises NotFound, the same for every reason that it is not."""
+    with system_scope("an invitation by its token"):
+        invitation = Invitation.objects.select_related("organization").filter(token_hash=_hash(token)).first()
+    if invitation is None or invitation.is_expired:
+        raise NotFound("This invitation was used or revoked, or has expired. Ask for a new one.")
+    return invitation
+
+
+@transaction.atomic
+def accept(token: str, *, user: User | None, password: str = "", **person: Any) -> Membership:
+    """Join, as ``user``, or with a new account that gets this password and ``person``'s names. The token works once.
+
+    Raises NotFound for a token that is not good, PermissionDenied for an account with another address, Conflict when
+    there is an account for the address and nobody is signed in, or the account is a member or not active,
+    ValidationFailed for a password that will not do.
+    """
+    invitation = find_invitation(token)
+    with tenant_scope(invitation.organization_id):
+        lock(invitation.organization)
+        # Deleted first: of two at once the second finds nothing.
+        if not Invitation.objects.filter(pk=invitation.pk, token_hash=invitation.token_hash).delete()[0]:
+            raise NotFound("This invitation was used or revoked, or has expired. Ask for a new one.")
+        if user is None:
+            user = _new_account(invitation.email, password, **person)
+        elif user.email.lower() != invitation.email:
+            raise PermissionDenied("This invitation is for another address than your account's.")
+        _announce("invitation.accepted", invitation, userId=user.pk)
+        return join(invitation.organization, user=user, role=Role(invitation.role))
+
+
+def _new_account(email: str, password: str, **person: Any) -> User:
+    if find_account(email) is not None:
+        raise Conflict("There is an account for this address. Sign in with it, and accept again.")
+    try:
+        validate_password(password, User(email=email, **person))
+    except ValidationError as error:
+        raise ValidationFailed(fields={"password": list(error.messages)}) from error
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(email, password, **person)
+    except IntegrityError as error:  # accepted two organizations' invitations at once
+        raise Conflict("There is an account for this address. Sign in with it, and accept again.") from error
+
+
+def _send(invitation: Invitation, *, role: Role, invited_by: User) -> Invitation:
+    """Give it a new token, and send that when this is committed: a token is nowhere but in its e-mail."""
+    now = timezone.now()
+    if invitation.sent_at is not None and now - invitation.sent_at < RESEND_AFTER:
+        raise TooSoon
+    token = secrets.token_urlsafe(32)
+    invitation.token_hash = _hash(token)
+    invitation.role, invitation.invited_by = role, invited_by
+    invitation.sent_at, invitation.expires_at = now, now + LIFETIME
+    invitation.save()
+    _announce("invitation.sent", invitation)
+    transaction.on_commit(lambda: _mail(invitation, token))
+    return invitation
+
+
+def _mail(invitation: Invitation, token: str) -> None:
+    """A mail server that is away costs EMAIL_TIMEOUT, and the invitation stays to be sent again."""
+    organization = invitation.organization.name
+    inviter = invitation.invited_by.email if invitation.invited_by else "Somebody"
+    subject = " ".join(f"Join {organization}".split())  # a header has one line
+    text = (
+        f"{inviter} invites you to the organization {organization} as {invitation.role}.\n\n"
+        f"{urljoin(settings.PUBLIC_URL, JOIN_PATH)}{token}\n\n"
+        f"The link works once, for {invitation.email}, until {invitation.expires_at:%Y-%m-%d %H:%M} UTC. "
+        "If you did not expect it, ignore it.\n"
+    )
+    try:
+        send_mail(subject, text, None, [invitation.email])
+    except (OSError, SMTPException):
+        logger.exception("The invitation %s could not be sent. It can be sent again.", invitation.pk)
+
+
+def _announce(kind: str, invitation: Invitation, **payload: object) -> None:
+    announce(
+        kind,
+        organization_id=invitation.organization_id,
+        subject_id=invitation.pk,
+        email=invitation.email,
+        role=invitation.role,
+        **payload,
+    )
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""Who belongs to an organization, in which role. There is always an OWNER."""
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from apps.accounts.models import User
+from apps.base.errors import Conflict, NotFound, ValidationFailed
+from apps.orgs.access import Access
+from apps.orgs.keys import revoke_keys_of
+from apps.orgs.models import Invitation, Membership, Organization
+from apps.orgs.roles import Ability, Role
+from apps.orgs.signals import announce
+
+
+def members() -> QuerySet[Membership]:
+    """Those of the organization in scope, oldest first, with their accounts."""
+    return Membership.objects.select_related("user").order_by("created_at", "pk")
+
+
+def find_account(email: str) -> User | None:
+    return User.objects.filter(email__iexact=email).first()
+
+
+@transaction.atomic
+def add_member(access: Access, *, user: User, role: Role) -> Membership:
+    """Raises Conflict for somebody who is a member, or whose account is not active; PermissionDenied when an OWNER is
+    made by somebody who is none; NotFound when the organization was deleted meanwhile."""
+    require_may_grant(access, role)
+    lock(access.organization)
+    return join(access.organization, user=user, role=role)
+
+
+def join(organization: Organization, *, user: User, role: Role) -> Membership:
+    """Make the membership, in the caller's transaction and in the organization's scope. Raises Conflict as above."""
+    if not user.is_active:
+        raise Conflict("This account is not active.")
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(organization=organization, user=user, role=role)
+    except IntegrityError as error:
+        raise Conflict("This account is a member already.") from error
+    Invitation.objects.filter(email=user.email.lower()).delete()
+    revoke_keys_of(user.pk)  # of an earlier membership
+    _announce("member.added", membership)
+    return membership
+
+
+@transaction.atomic
+def change_role(access: Access, *, user_id: str, role: Role) -> Membership:
+    """Raises NotFound for somebody who is no member, PermissionDenied when one who is no OWNER makes or unmakes one,
+    Conflict when no OWNER would be left."""
+    lock(access.organization)
+    membership = _membership(user_id)
+    before = Role(membership.role)
+    if before == role:
+        return membership
+    require_may_grant(access, before)
+    require_may_grant(access, role)
+    if before == Role.OWNER:
+        _require_another_owner(user_id)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    _announce("member.role_changed", membership, before=before)
+    return membership
+
+
+@transaction.atomic
+def remove_member(access: Access, *, user_id: str) -> None:
+    """Remove a member, or let the caller leave; their API keys are revoked with it.
+
+    Raises as ``change_role`` does. Who may remove whom beyond OWNERs is the table's affair: leaving is ``org.leave``.
+    """
+    lock(access.organization)
+    membership = _membership(user_id)
+    if membership.role == Role.OWNER:
+        if user_id != access.user.pk:
+            access.require(Ability.OWNERS_MANAGE)
+        _require_another_owner(user_id)
+    revoke_keys_of(user_id)
+    _announce("member.left" if user_id == access.user.pk else "member.removed", membership)
+    membership.delete()
+
+
+@transaction.atomic
+def transfer_ownership(access: Access, *, user_id: str) -> Membership:
+    """Make a member an OWNER and the caller an ADMIN, both or neither; returns the new OWNER's membership.
+
+    Raises NotFound for somebody who is no member, ValidationFailed for the caller themselves.
+    """
+    access.require(Ability.OWNERS_MANAGE)
+    if user_id == access.user.pk:
+        raise ValidationFailed(fields={"user_id": ["This is you. Name the member who is to be OWNER."]})
+    owner = change_role(access, user_id=user_id, role=Role.OWNER)
+    change_role(access, user_id=access.user.pk, role=Role.ADMIN)
+    return owner
+
+
+def require_may_grant(access: Access, role: Role) -> None:
+    """Raises PermissionDenied for OWNER, unless the caller may make OWNERs."""
+    if role == Role.OWNER:
+        access.require(Ability.OWNERS_MANAGE)
+
+
+def lock(organization: Organization) -> None:
+    """Held until the commit: of two OWNERs who leave at the same moment, the second sees that it is the last.
+
+    Raises NotFound when the organization was deleted meanwhile.
+    """
+    rows = Organization.objects.select_for_update(no_key=True).filter(pk=organization.pk)
+    if not rows.exists():
+        raise NotFound("There is no such organization.")
+
+
+def _membership(user_id: str) -> Membership:
+    membership = Membership.objects.select_for_update().filter(user_id=user_id).first()
+    if membership is None:
+        raise NotFound("There is no such member.")
+    return membership
+
+
+def _require_another_owner(user_id: str) -> None:
+    if not Membership.objects.filter(role=Role.OWNER).exclude(user_id=user_id).exists():
+        raise Conflict("This is the last OWNER. Make another member OWNER first, or delete the organization.")
+
+
+def _announce(kind: str, membership: Membership, **payload: object) -> None:
+    announce(
+        kind,
+        organization_id=membership.organization_id,
+        subject_id=membership.user_id,
+        email=membership.user.email,
+        role=membership.role,
+        **payload,
+    )
