@@ -61,6 +61,28 @@ def time_limits_are_in_order(**_: object) -> list[CheckMessage]:
     return faults
 
 
+@register("commonplace")
+def calls_can_be_counted(**_: object) -> list[CheckMessage]:
+    faults: list[CheckMessage] = []
+    if not settings.VALKEY_URL.startswith(("redis://", "rediss://", "unix://")):
+        faults.append(
+            Error(
+                "Calls can't be counted: VALKEY_URL is not set, and the broker is no Redis or Valkey.",
+                hint="Set VALKEY_URL to redis://host:6379/0.",
+                id="commonplace.E103",
+            )
+        )
+    if settings.RATE_LIMITS_WHEN_DOWN not in {"open", "closed"}:
+        faults.append(
+            Error(
+                f"RATE_LIMITS_WHEN_DOWN is '{settings.RATE_LIMITS_WHEN_DOWN}'.",
+                hint="Set RATE_LIMITS_WHEN_DOWN to open or closed.",
+                id="commonplace.E104",
+            )
+        )
+    return faults
+
+
 def refuse_to_start_incomplete() -> None:
     """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix."""
     faults = [fault for fault in run_checks(tags=["commonplace"]) if fault.is_serious()]

@@ -3,9 +3,11 @@
 from celery import shared_task
 from django.conf import settings
 
-from apps.knowledge import purge
+from apps.events.retention import forget_old_events as forget_events
+from apps.knowledge import purge, quotas
 from apps.knowledge import sweep as sweeping
 from apps.knowledge.models import Tombstone
+from apps.orgs import usage
 from apps.orgs.scope import tenant_scope
 from workers.storage_events import consume_what_waits
 
@@ -13,6 +15,21 @@ from workers.storage_events import consume_what_waits
 @shared_task
 def sweep() -> None:
     sweeping.sweep()
+
+
+@shared_task
+def write_down_usage() -> None:
+    usage.write_down_usage()
+
+
+@shared_task
+def note_storage() -> None:
+    quotas.note_storage()
+
+
+@shared_task
+def forget_old_events() -> None:
+    forget_events()
 
 
 @shared_task

@@ -5,9 +5,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
-from apps.api.common.errors import Problem, problem_with_status
+from apps.api.common.errors import Problem, problem_of, problem_with_status
+from apps.api.common.metering import count_for_address, is_counted, rate_limit_headers
 from apps.api.dialects import dialect_of
 from apps.api.objects.errors import envelope as plain_envelope
+from apps.base.errors import CommonplaceError
 
 PLAIN_JSON_PREFIXES = ("/objects/", "/storage-events", "/healthz", "/readyz", "/schema/")
 
@@ -35,7 +37,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _json(request: HttpRequest, status: int) -> JsonResponse | None:
-    path = request.path
-    if dialect_of(path) is None and not path.startswith(PLAIN_JSON_PREFIXES):
+    path, problem = request.path, problem_with_status(status)
+    dialect = dialect_of(path)
+    if dialect is None and not path.startswith(PLAIN_JSON_PREFIXES):
         return None
-    return JsonResponse(envelope_at(path, problem_with_status(status)), status=status)
+    if dialect is not None and not is_counted(request):
+        try:
+            count_for_address(request)  # nobody was asked who calls an address that there is not
+        except CommonplaceError as error:
+            problem = problem_of(error) or problem
+    headers = {**problem.headers, **rate_limit_headers(request)}
+    return JsonResponse(envelope_at(path, problem), status=problem.status, headers=headers)

@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
 from apps.api.common.errors import Problem
+from apps.orgs.rate_limits import NO_LIMIT
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
@@ -19,6 +20,52 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
             "scheme": "bearer",
             "description": "`Authorization: Bearer <key>`. A key belongs to one user and one organization.",
         }
+
+
+_RATE_LIMIT_HEADERS = {
+    "X-RateLimit-Limit": (
+        "How many calls the tightest window takes: of those of a minute, an hour and a day, the one with the fewest "
+        "calls remaining. The calls of an organization count together, whoever makes them; those without a usable "
+        f"API key count by the address they come from. {NO_LIMIT} where there is no limit. This header and the two "
+        "beside it are missing only while nobody can count.",
+        {"type": "integer", "minimum": 0},
+        60,
+    ),
+    "X-RateLimit-Remaining": (
+        f"How many calls that window takes now. {NO_LIMIT} where there is no limit.",
+        {"type": "integer", "minimum": 0},
+        59,
+    ),
+    "X-RateLimit-Reset": (
+        "When the oldest call leaves that window, from when on it takes one more, in unix seconds.",
+        {"type": "integer", "minimum": 0},
+        1767604544,
+    ),
+}
+_RETRY_AFTER = ("In how many seconds the same call can succeed.", {"type": "integer", "minimum": 1}, 12)
+
+
+def tell_headers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: every response has the headers of the rate limit, and some tell when to come again."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                told = response.setdefault("headers", {})
+                told |= {name: _reference(name) for name in _RATE_LIMIT_HEADERS}
+                if status in {"429", "503"}:
+                    told["Retry-After"] = _reference("Retry-After")
+    result.setdefault("components", {})["headers"] = {
+        name: {"description": description, "schema": schema, "example": example}
+        for name, (description, schema, example) in {
+            **_RATE_LIMIT_HEADERS,
+            "Retry-After": _RETRY_AFTER,
+        }.items()
+    }
+    return result
+
+
+def _reference(header: str) -> dict[str, str]:
+    return {"$ref": f"#/components/headers/{header}"}
 
 
 class NullableObject(serializers.Serializer):

@@ -3,22 +3,32 @@
 A view has three moves: validate (``self.validated()``), call a service, render (``self.answer(…)``).
 """
 
+from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, cast
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.api.common.authentication import key_of
 from apps.api.common.errors import Problem, problem_of
+from apps.api.common.metering import (
+    count_for_address,
+    count_for_organization,
+    is_counted,
+    rate_limit_headers,
+)
 from apps.api.common.negotiation import Negotiation
 from apps.api.common.parsers import JsonObjectParser
 from apps.api.common.renderers import BrowsableRenderer
 from apps.base.errors import CommonplaceError, TooLarge
+from apps.base.origin import note_caller
 
 
 class NoInputSerializer(serializers.Serializer):
@@ -89,6 +99,34 @@ class ApiView(APIView):
             )
             raise TooLarge(f"The body is larger than the limit of {settings.MAX_REQUEST_BYTES} bytes.")
         super().initial(request, *args, **kwargs)
+        key = key_of(request)
+        note_caller(str(request.user.pk or ""), key_id=key.pk if key else "")
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who calls, and count the call for them. Raises RateLimited."""
+        try:
+            super().perform_authentication(request)
+        except APIException:
+            count_for_address(request._request)
+            raise
+        self.count(request)
+
+    def count(self, request: Request) -> None:
+        """A key's calls are its organization's; without one nobody knows here whose they are."""
+        if key := key_of(request):
+            count_for_organization(request._request, key.organization, key_id=key.pk)
+        else:
+            count_for_address(request._request)
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Response:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        asked: HttpRequest = getattr(request, "_request", request)
+        if not is_counted(asked):  # it was refused before anybody asked whose it is
+            with suppress(CommonplaceError):
+                count_for_address(asked)
+        for name, value in rate_limit_headers(asked).items():
+            answer[name] = value
+        return answer
 
     def get_exception_handler(self) -> Any:
         return self._render_problem

@@ -76,13 +76,9 @@ _PROBLEMS = {
         Problem(422, "idempotency_key_reused", "This Idempotency-Key was used for another request."),
     ),
     429: (
-        "Too much at once; `Retry-After` says when to try again.",
-        Problem(
-            429,
-            "queue_full",
-            "100000 files of this organization may wait to be processed, and there is no room for 1 more. "
-            "Try again when some are done.",
-        ),
+        "Too much at once: calls (`rate_limited`), or files that wait to be processed (`queue_full`). "
+        "`Retry-After` says when to try again.",
+        Problem(429, "rate_limited", "Too many requests: the limit of 60 is reached. Try again in 12 s."),
     ),
     500: (
         "Something went wrong on our side.",
@@ -93,7 +89,7 @@ _PROBLEMS = {
         Problem(503, "temporarily_unavailable", "The object store does not answer."),
     ),
 }
-_ALWAYS = (401, 406, 500)
+_ALWAYS = (401, 406, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 
 
