@@ -144,7 +144,7 @@ def run_peer(interpreter: str, ready: list[Outcome]) -> dict[str, Any]:
             interpreter,
             str(PEER),
             folder,
-            str(model.folder),
+            str(model.path),
             str(model.max_tokens),
             str(OVERLAP_TOKENS),
         ]

@@ -72,7 +72,7 @@ def test_torch_is_what_sentence_transformers_computes(torch_embedder: Transforme
     from sentence_transformers import SentenceTransformer
 
     reference = SentenceTransformer(
-        str(embedding_model("all-minilm-l6-v2").folder), device="cpu", local_files_only=True
+        str(embedding_model("all-minilm-l6-v2").path), device="cpu", local_files_only=True
     )
     assert reference.max_seq_length == embedding_model("all-minilm-l6-v2").max_tokens
     expected = reference.encode(TEXTS, normalize_embeddings=True)

@@ -81,7 +81,8 @@ class TransformerEmbedder:
     def embed_passages(self, texts: Sequence[str]) -> FloatArray:
         embeddings = np.zeros((len(texts), self.dimension), dtype=np.float32)
         if texts:
-            for batch, rows in self.backend.embed_batches(self.tokenizer.batches(texts)):
+            batches = self.tokenizer.batches(texts, prefix=self._model.passage_prefix)
+            for batch, rows in self.backend.embed_batches(batches):
                 embeddings[batch.rows] = rows
         return embeddings
 
@@ -98,7 +99,7 @@ class TransformerEmbedder:
             self._cached_query.cache_clear()
 
     def _embed_query(self, text: str) -> FloatArray:
-        (batch,) = self.tokenizer.batches([text])
+        (batch,) = self.tokenizer.batches([text], prefix=self._model.query_prefix)
         embedding = self.backend.embed_query(batch)[0]
         embedding.flags.writeable = False  # the cache hands the same array to every caller
         return embedding

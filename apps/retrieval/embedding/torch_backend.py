@@ -3,15 +3,12 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import torch
 
 from apps.retrieval.contracts import FloatArray
-from apps.retrieval.embedding.model import EmbeddingModel, forbid_downloads
+from apps.retrieval.embedding import torch_model
+from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.embedding.tokenization import TokenBatch
-
-forbid_downloads()
-
-import torch  # noqa: E402
-from sentence_transformers import SentenceTransformer  # noqa: E402
 
 
 class TorchBackend:
@@ -23,7 +20,7 @@ class TorchBackend:
         """``threads`` = 0 leaves the choice to PyTorch. The setting is the whole process's."""
         if threads:
             torch.set_num_threads(threads)
-        self._model = SentenceTransformer(str(model.folder), device="cpu", local_files_only=True).eval()
+        self._model = torch_model.load(model)
 
     def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
         for batch in batches:
@@ -34,10 +31,6 @@ class TorchBackend:
 
     def _forward(self, batch: TokenBatch) -> FloatArray:
         # The product's own tokens, since sentence-transformers' tokenizer is not safe between threads.
-        features = {
-            "input_ids": torch.from_numpy(batch.input_ids),
-            "attention_mask": torch.from_numpy(batch.attention_mask),
-        }
         with torch.inference_mode():
-            embedding = self._model(features)["sentence_embedding"]
+            embedding = self._model(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
         return np.asarray(embedding.numpy(), dtype=np.float32)
