@@ -139,6 +139,9 @@ class VectorIndex(Protocol):
 
     def delete_revision(self, address: RevisionAddress) -> None: ...
 
+    def read_revision(self, address: RevisionAddress) -> Iterator[list[EncodedChunk]]:
+        """Yield the revision's chunks with their vectors, some at a time, in no order that means anything."""
+
     def delete_file(self, organization_id: str, file_id: str) -> None: ...
 
     def delete_knowledge_base(self, organization_id: str, knowledge_base_id: str) -> None: ...

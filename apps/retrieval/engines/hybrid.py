@@ -134,21 +134,24 @@ class HybridIndex(ABC):
     ) -> int:
         _check_target(target)
         copied = 0
-        for points in self._batches(filters.revision_filter(source)):
-            # Through the chunk and back: a payload is made for its address, never edited from another's.
-            chunks = [
-                EncodedChunk(
-                    payload.stored_chunk(point.point_id, point.payload, model=source.model).chunk,
-                    point.dense,
-                    point.sparse,
-                )
-                for point in points
-            ]
+        for chunks in self.read_revision(source):
             self.upsert(target, attributes, chunks)
             copied += len(chunks)
             if after_batch is not None:
                 after_batch(copied)
         return copied
+
+    def read_revision(self, address: RevisionAddress) -> Iterator[list[EncodedChunk]]:
+        for points in self._batches(filters.revision_filter(address)):
+            # Through the chunk and back: a payload is made for its address, never edited from another's.
+            yield [
+                EncodedChunk(
+                    payload.stored_chunk(point.point_id, point.payload, model=address.model).chunk,
+                    point.dense,
+                    point.sparse,
+                )
+                for point in points
+            ]
 
     def delete_revision(self, address: RevisionAddress) -> None:
         self._delete_where(filters.revision_filter(address))
