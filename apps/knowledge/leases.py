@@ -6,7 +6,7 @@ the row either.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from django.utils import timezone
 from apps.base.errors import CommonplaceError
 from apps.knowledge import dispatch
 from apps.knowledge.contents import ContentKey
+from apps.knowledge.languages import add_languages
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
@@ -111,10 +112,12 @@ def complete(
     chunk_count: int,
     page_count: int | None,
     payload: dict[str, object],
+    languages: Sequence[str] = (),
     content: ContentKey | None = None,
 ) -> None:
     """READY: the revision just written becomes the live one, the one before it is left to the sweep.
 
+    ``languages`` are those of its chunks: the knowledge base's searches look for their terms from now on.
     ``content`` lets other files reuse the revision; without, none will. Raises LeaseLost.
     """
     now = timezone.now()
@@ -131,8 +134,10 @@ def complete(
             pages_done=page_count or 0,
             content_sha256=content.sha256 if content else "",
             recipe=content.recipe if content else "",
+            languages=list(languages),
             **_no_lease(),
         )
+        add_languages(file.knowledge_base_id, languages)
         Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
         if replaced:
             grace = timedelta(seconds=settings.STALE_REVISION_GRACE_SECONDS)

@@ -52,31 +52,35 @@ def search(
         "metadata": dict(metadata or {}),
     }
     for _ in range(MAX_LOOKS):
-        models = _models(knowledge_bases)
+        models, languages = _state(knowledge_bases)
         # It may load a model: the list of hidden revisions must not age meanwhile.
         retrieval.prepare_query(query, set(models.values()))
         found, is_torn = _look(
             knowledge_bases[0].organization_id,
             models,
+            languages,
             query,
             narrowed,
             limit=limit,
             min_similarity=min_similarity,
         )
-        if not is_torn and models == _models(knowledge_bases):
+        if not is_torn and (models, languages) == _state(knowledge_bases):
             break
     return found
 
 
-def _models(knowledge_bases: Sequence[KnowledgeBase]) -> dict[str, str]:
-    """The embedding model of each knowledge base, now: the row that the caller has may be older."""
+def _state(knowledge_bases: Sequence[KnowledgeBase]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The embedding model of each knowledge base and the languages of all, now: the caller's rows may be older."""
     rows = KnowledgeBase.objects.filter(pk__in=[base.pk for base in knowledge_bases])
-    return dict(rows.values_list("pk", "embedding_model"))
+    states = list(rows.values_list("pk", "embedding_model", "languages"))
+    languages = {language for _, _, listed in states for language in listed}
+    return {pk: model for pk, model, _ in states}, tuple(sorted(languages))
 
 
 def _look(
     organization_id: str,
     models: Mapping[str, str],
+    languages: tuple[str, ...],
     query: str,
     narrowed: dict[str, Any],
     *,
@@ -92,6 +96,7 @@ def _look(
             tuple(base for base in models if models[base] == model),
             model,
             hidden=hidden,
+            languages=languages,
             **narrowed,
         )
         for model in sorted(set(models.values()))

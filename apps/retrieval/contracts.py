@@ -97,9 +97,11 @@ class Embedder(Protocol):
 class SparseEncoder(Protocol):
     """Turns texts into weighted terms. Safe to call from several threads at once."""
 
-    def encode_passage(self, text: str) -> SparseVector: ...
+    def encode_passage(self, text: str, language: str = ...) -> SparseVector:
+        """The terms of a text in this language, an ISO 639-1 code."""
 
-    def encode_query(self, text: str) -> SparseVector: ...
+    def encode_query(self, text: str, languages: Sequence[str] = ()) -> SparseVector:
+        """The query's terms as passages in each of these languages have them; none count as English."""
 
 
 class VectorIndex(Protocol):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from apps.retrieval.languages import DEFAULT_LANGUAGE
+
 PATH_SEPARATOR = " > "
 
 
@@ -12,7 +14,8 @@ class Chunk:
 
     ``char_start`` and ``char_end`` are offsets into the document's text: every block's text in reading
     order, joined by blank lines. Pages count from 1 and are None where a format has none.
-    ``ocr_confidence`` is 0–1, None for text that was never an image.
+    ``ocr_confidence`` is 0–1, None for text that was never an image. ``language`` is an ISO 639-1 code, by which
+    its terms are found.
     """
 
     ordinal: int
@@ -23,6 +26,7 @@ class Chunk:
     char_start: int = 0
     char_end: int = 0
     ocr_confidence: float | None = None
+    language: str = DEFAULT_LANGUAGE
 
     @property
     def text_to_embed(self) -> str:
@@ -50,7 +54,7 @@ class SearchScope:
 
     ``tags``: the file carries at least one of them. ``metadata``: every pair equals the file's own.
     ``hidden`` are (file id, revision) pairs that are in the index and not live: being written, or
-    waiting to be swept.
+    waiting to be swept. ``languages`` are those of the passages there; none known count as English.
     """
 
     organization_id: str
@@ -60,6 +64,7 @@ class SearchScope:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     hidden: frozenset[tuple[str, int]] = frozenset()
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

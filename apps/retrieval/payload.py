@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.retrieval.contracts import EncodedChunk, RevisionCount, StoredChunk
+from apps.retrieval.languages import DEFAULT_LANGUAGE
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
 
 # Part of the collection's name: raise it when a change here makes old points unreadable.
@@ -81,6 +82,7 @@ def chunk_payload(
         "char_start": chunk.char_start,
         "char_end": chunk.char_end,
         "ocr_confidence": chunk.ocr_confidence,
+        "language": chunk.language,
         **attribute_fields(attributes),
     }
 
@@ -104,6 +106,8 @@ def stored_chunk(point: str, payload: Mapping[str, Any], *, model: str) -> Store
             char_start=payload["char_start"],
             char_end=payload["char_end"],
             ocr_confidence=payload["ocr_confidence"],
+            # Points from before languages were told apart do not say; their terms are English stems.
+            language=payload.get("language", DEFAULT_LANGUAGE),
         ),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from django.conf import settings
 
+from apps.retrieval.arrangement import MAX_JOINED_CHUNKS, arrange
 from apps.retrieval.contracts import Candidate, EncodedChunk, EncodedQuery, RevisionCount, StoredChunk
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
@@ -30,7 +31,7 @@ def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: S
     dense = get_embedder(address.model).embed_passages(texts)
     encode_sparse = get_sparse_encoder().encode_passage
     encoded = [
-        EncodedChunk(chunk, dense[row], encode_sparse(text))
+        EncodedChunk(chunk, dense[row], encode_sparse(text, chunk.language))
         for row, (chunk, text) in enumerate(zip(chunks, texts, strict=True))
     ]
     get_index(address.model).upsert(address, attributes, encoded)
@@ -67,27 +68,30 @@ def search_passages(
     """Return up to ``limit`` passages, best first, none of them outside the scopes.
 
     There is a scope for each embedding model, and a knowledge base in one of them only.
-    ``min_similarity`` (0–1, a cosine) leaves out less similar passages before the limit is applied.
+    ``min_similarity`` (0–1, a cosine) leaves out less similar passages before the limit is applied. Neighbours
+    are joined, and files take turns where they are nearly as good (``arrangement.arrange``).
     Raises OrganizationRequired for a scope without one, and IndexUnavailable.
     """
     if limit < 1 or not query.strip():
         return []
-    sparse = get_sparse_encoder().encode_query(query)
+    enough = limit * MAX_JOINED_CHUNKS  # chunks, to fill the page even if all of them were neighbours
+    encode_sparse = get_sparse_encoder().encode_query
     candidates: list[Candidate] = []
     scope_of: dict[str, SearchScope] = {}
     for scope in scopes:
-        encoded = EncodedQuery(get_embedder(scope.model).embed_query(query), sparse)
+        dense = get_embedder(scope.model).embed_query(query)
+        encoded = EncodedQuery(dense, encode_sparse(query, scope.languages))
         proposed = get_index(scope.model).candidates(
-            scope, encoded, per_leg=max(limit, MIN_CANDIDATES_PER_LEG)
+            scope, encoded, per_leg=max(enough, MIN_CANDIDATES_PER_LEG)
         )
         candidates += proposed
         scope_of |= {candidate.point_id: scope for candidate in proposed}
-    best = fuse(candidates, min_similarity=min_similarity)[:limit]
+    best = fuse(candidates, min_similarity=min_similarity)[:enough]
     stored: dict[str, StoredChunk] = {}
     for scope in scopes:
         mine = [ranked.point_id for ranked in best if scope_of[ranked.point_id] is scope]
         stored |= get_index(scope.model).fetch(scope, mine)
-    return [
+    passages = [
         Passage(
             vector_id=vector_id(ranked.point_id),
             file_id=found.address.file_id,
@@ -101,6 +105,7 @@ def search_passages(
         for ranked in best
         if (found := stored.get(ranked.point_id)) is not None  # deleted since the candidates were found
     ]
+    return arrange(passages, limit=limit)
 
 
 def delete_revision(address: RevisionAddress) -> None:

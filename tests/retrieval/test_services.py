@@ -25,7 +25,7 @@ TEXTS = [
 
 def _chunks(texts: list[str]) -> list[Chunk]:
     return [
-        Chunk(n, text, heading_path=("Almanac",), page_start=n + 1, page_end=n + 1)
+        Chunk(2 * n, text, heading_path=("Almanac",), page_start=n + 1, page_end=n + 1)  # no two adjoin
         for n, text in enumerate(texts)
     ]
 

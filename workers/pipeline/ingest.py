@@ -6,8 +6,10 @@ written, so memory does not grow with the document, and progress counts pages th
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from apps.knowledge.turns import next_turn
 from apps.knowledge.uploads import check_stored
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
+from apps.retrieval.languages import detect_languages
 from apps.retrieval.passages import Chunk, FileAttributes
 from apps.retrieval.runtime import get_embedder
 from workers.pipeline import surroundings
@@ -171,6 +174,8 @@ class _Attempt:
         self.page_count: int | None = None
         self.pages_done = 0
         self.chunk_count = 0
+        self.languages: Counter[str] = Counter()  # chunks of each
+        self.last_language: str | None = None
         self.ocr_confidences: list[float] = []
         self.lease_ends: datetime = self.file.lease_expires_at or timezone.now()
         self.renew_every_seconds = settings.LEASE_SECONDS / 3
@@ -192,6 +197,7 @@ class _Attempt:
                 self._index(chunk_pages(pages, embedder, about=self.file.custom_instructions))
             else:
                 self.chunk_count, self.page_count = reused.chunk_count, reused.page_count
+                self.languages = Counter(reused.languages)
         if self.chunk_count == 0:
             raise NoText
         self._prove_life(force=True)
@@ -206,6 +212,7 @@ class _Attempt:
             chunk_count=self.chunk_count,
             page_count=self.page_count,
             payload=payload,
+            languages=[language for language, _ in self.languages.most_common()],
             content=content,
         )
 
@@ -242,6 +249,10 @@ class _Attempt:
             return
         self._prove_life()
         started = time.monotonic()
+        languages = detect_languages([chunk.text for chunk in batch], before=self.last_language)
+        self.languages.update(languages)
+        self.last_language = languages[-1]
+        batch = [replace(chunk, language=language) for chunk, language in zip(batch, languages, strict=True)]
         retrieval.index_chunks(self.lease.address, attributes, batch)
         pace.adapt(time.monotonic() - started, renew_every_seconds=self.renew_every_seconds)
         self.chunk_count += len(batch)

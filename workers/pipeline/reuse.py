@@ -27,6 +27,7 @@ class Reused:
 
     chunk_count: int
     page_count: int | None
+    languages: list[str]
     reading: dict[str, Any]
 
 
@@ -59,7 +60,7 @@ def copy_same_content(lease: Lease, content: ContentKey, *, prove_life: Callable
     if copied != source.chunk_count or not _is_unchanged(source):
         retrieval.delete_revision(lease.address)
         return None
-    return Reused(copied, source.page_count, _reading(source))
+    return Reused(copied, source.page_count, source.languages, _reading(source))
 
 
 def _is_unchanged(source: File) -> bool:

@@ -1,0 +1,62 @@
+"""Nobody configures a language: it is told when a file is indexed, and searched for from then on."""
+
+import pytest
+
+from apps.knowledge.languages import add_languages
+from apps.knowledge.models import KnowledgeBase
+from apps.knowledge.search import search
+from tests.conftest import Tenant, Upload
+
+GERMAN = "Die Häuser am Wehr wurden von den Fischern gebaut, die im Winter flussaufwärts zogen."
+CHINESE = "鸬鹚在捕鱼之后站在堰边晾干它的翅膀，渔民在2016年建造了那里的房子。"
+ENGLISH = "The cormorant dries its wings at the weir after it has been fishing all morning."
+
+
+def _languages(tenant: Tenant) -> list[str]:
+    with tenant.scope():
+        found: list[str] = KnowledgeBase.objects.get(pk=tenant.library.pk).languages
+        return found
+
+
+def test_languages_are_learned_as_files_go_live(tenant: Tenant, ingest: Upload) -> None:
+    assert _languages(tenant) == []
+    assert ingest("haus.txt", GERMAN.encode(), "text/plain").languages == ["de"]
+    assert _languages(tenant) == ["de"]
+    mixed = "\n\n".join([*[f"# Part {n}\n\n{ENGLISH * 3}" for n in range(3)], f"# 第一部分\n\n{CHINESE * 5}"])
+    assert ingest("mixed.md", mixed.encode(), "text/markdown").languages == ["en", "zh"]
+    assert _languages(tenant) == ["de", "en", "zh"]
+
+
+def test_words_are_found_by_their_stem_in_whatever_language(
+    tenant: Tenant, ingest: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.retrieval.fusion.BM25_WEIGHT", 1.0)
+    monkeypatch.setattr("apps.retrieval.fusion.COSINE_WEIGHT", 0.0)
+    files = {
+        "de": ingest("haus.txt", GERMAN.encode(), "text/plain"),
+        "zh": ingest("lu.txt", CHINESE.encode(), "text/plain"),
+        "en": ingest("bird.txt", ENGLISH.encode(), "text/plain"),
+    }
+    with tenant.scope():
+        for language, query in (("de", "Haus Fischer"), ("zh", "晾干翅膀"), ("en", "fish drying")):
+            best, *others = search([tenant.library], query)
+            assert best.file == files[language], query
+            assert best.passage.chunk.language == language
+            assert best.passage.score == pytest.approx(1.0)
+            assert all(other.passage.score == 0 for other in others), query
+
+
+def test_reused_content_keeps_its_languages(tenant: Tenant, ingest: Upload) -> None:
+    first = ingest("one.txt", GERMAN.encode(), "text/plain")
+    second = ingest("two.txt", GERMAN.encode(), "text/plain")
+    assert second.languages == first.languages == ["de"]
+    with tenant.scope():
+        assert {found.passage.chunk.language for found in search([tenant.library], "Haus")} == {"de"}
+
+
+def test_a_language_once_learned_stays(tenant: Tenant) -> None:
+    with tenant.scope():
+        add_languages(tenant.library.pk, ["fr", "de"])
+        add_languages(tenant.library.pk, ["en"])
+        add_languages(tenant.library.pk, [])
+    assert _languages(tenant) == ["de", "en", "fr"]
