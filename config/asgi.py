@@ -1,21 +1,29 @@
 """The ASGI application. A process behind uvicorn, or `manage.py serve`, imports this."""
 
 import os
-from typing import cast
+from typing import Any, cast
 
+import django
 from asgiref.typing import ASGI3Application
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
-django_application = get_asgi_application()  # first: it loads the apps that the imports below need
+django.setup(set_prefix=False)  # first: it loads the apps that the imports below need
+
+from django.conf import settings  # noqa: E402
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E402
 
 from apps.api.common.body_limit import BodyLimit  # noqa: E402
 from apps.api.error_pages import envelope_at  # noqa: E402
 from apps.api.limits import max_request_bytes  # noqa: E402
+from config.asgi_handler import ThreadPoolHandler  # noqa: E402
 from config.checks import refuse_to_start_incomplete  # noqa: E402
 
 refuse_to_start_incomplete()
 
-application = BodyLimit(
-    cast(ASGI3Application, django_application), limit_for=max_request_bytes, render=envelope_at
+limited = BodyLimit(
+    cast(ASGI3Application, ThreadPoolHandler(threads=settings.HTTP_THREADS)),
+    limit_for=max_request_bytes,
+    render=envelope_at,
 )
+# The client's address and scheme, where a proxy that is trusted tells them.
+application = ProxyHeadersMiddleware(cast(Any, limited), trusted_hosts=settings.TRUSTED_PROXIES)

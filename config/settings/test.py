@@ -16,3 +16,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {
         "NAME": DATABASES["default"]["NAME"]
     }  # a file: threads share it as in real life
+DATABASES["default"]["CONN_MAX_AGE"] = (
+    0  # a connection that a thread keeps would be in the way of dropping it
+)

@@ -1,0 +1,82 @@
+"""Django's ASGI handler, with all of a request's synchronous work in one visit to a thread that stays."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import IO, Any, cast
+
+from asgiref.sync import sync_to_async
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import connections
+from django.http import FileResponse
+from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
+
+
+class ThreadPoolHandler(ASGIHandler):
+    """Middleware, view and the closing signals run in one of ``threads`` threads, each with its own database
+    connection, which is kept between requests as ``CONN_MAX_AGE`` says.
+
+    Django's own handler starts a thread for each request, connects to the database in it, and goes there and
+    back for each half of each middleware: docs/decisions/http-latency.md. An asynchronous view runs on the event
+    loop, with the thread waiting for its response; the body of a streaming response holds no thread.
+    """
+
+    def __init__(self, *, threads: int) -> None:
+        super().__init__()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
+        self._in_pool = sync_to_async(self._respond, thread_sensitive=False, executor=pool)
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002 - the handler passes True
+        """As WSGI has it, whatever Django's handler asks for."""
+        super().load_middleware(is_async=False)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        set_script_prefix(get_script_prefix(scope))
+        with closing(body):
+            response = await self._in_pool(scope, body)
+            if response.streaming:
+                await self._stream(response, receive, send)
+            else:
+                await self.send_response(response, send)
+
+    def _respond(self, scope: Any, body: IO[bytes]) -> HttpResponseBase:
+        """In a thread of the pool. A response that is whole is closed here too: nothing of it is left to do."""
+        signals.request_started.send(sender=self.__class__, scope=scope)
+        request, refusal = self.create_request(scope, body)
+        response: Any = refusal if request is None else self.get_response(request)
+        response._handler_class = self.__class__
+        if isinstance(response, FileResponse):
+            response.block_size = self.chunk_size
+        if response.streaming:
+            for connection in connections.all(initialized_only=True):
+                connection.close_if_unusable_or_obsolete()  # as the signal does, which is for the body's end
+        else:
+            response.close()
+        return cast(HttpResponseBase, response)
+
+    async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Send until the body ends or the client leaves, which cancels what yields the body."""
+        sending = asyncio.create_task(self.send_response(response, send))
+        leaving = asyncio.create_task(self.listen_for_disconnect(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            sent, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+            await sync_to_async(_close_stream)(response)
+        if isinstance(sent, Exception):
+            raise sent
+
+
+def _close_stream(response: HttpResponseBase) -> None:
+    """In the thread that the body's own queries ran in, which ends with the request."""
+    response.close()
+    connections.close_all()
