@@ -34,7 +34,7 @@ class Dialect:
 
 PLATFORM = Dialect(
     name="platform",
-    prefixes=("/orgs",),
+    prefixes=("/orgs", "/invitations"),
     urlconf="apps.api.platform.urls",
     envelope="apps.api.platform.errors.envelope",
     schema_settings=PLATFORM_SCHEMA,

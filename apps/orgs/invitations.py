@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.base.origin import note_caller
 from apps.orgs.access import Access
 from apps.orgs.members import find_account, join, lock, require_may_grant
 from apps.orgs.models import Invitation, Membership
@@ -115,6 +116,7 @@ def accept(token: str, *, user: User | None, password: str = "", **person: Any) 
             user = _new_account(invitation.email, password, **person)
         elif user.email.lower() != invitation.email:
             raise PermissionDenied("This invitation is for another address than your account's.")
+        note_caller(user.pk)
         _announce("invitation.accepted", invitation, userId=user.pk)
         return join(invitation.organization, user=user, role=Role(invitation.role))
 

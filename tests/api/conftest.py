@@ -15,8 +15,10 @@ from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.knowledge.uploads import request_upload
+from apps.orgs.access import access_to
+from apps.orgs.invitations import invite
 from apps.orgs.keys import create_api_key
-from apps.orgs.models import Membership
+from apps.orgs.models import Invitation, Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import tenant_scope
 from tests.conftest import CommittingClient, Tenant, client_with_key
@@ -70,6 +72,14 @@ def browser(tenant: Tenant) -> Client:
     client = Client(enforce_csrf_checks=True, headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     client.force_login(tenant.owner)
     return client
+
+
+@pytest.fixture
+def invitation(tenant: Tenant) -> Invitation:
+    """Somebody without an account, invited to be an editor."""
+    access = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    with tenant.scope():
+        return invite(access, email="lise@example.com", role=Role.EDITOR)
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.api.dialects import DIALECTS
 from apps.knowledge.models import File, KnowledgeBase
+from apps.orgs.models import ApiKey, Invitation
 from tests.conftest import CommittingClient, Tenant
 
 # Routes that name no organization: what a stranger sees there is their own. Each is proven elsewhere.
-WITHOUT_TENANT = {"orgs"}
+WITHOUT_TENANT = {"orgs", "invitations/accept"}
+PUBLIC = {"invitations/accept"}  # whoever has the token, tests/api/platform/test_invitations.py
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -48,12 +50,17 @@ def _routes_of(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterato
 
 
 @pytest.fixture
-def arguments(tenant: Tenant, waiting_file: File) -> dict[str, str]:
+def arguments(tenant: Tenant, waiting_file: File, invitation: Invitation) -> dict[str, str]:
     """Real ids of the tenant, by the name that routes give them."""
+    with tenant.scope():
+        key_id = ApiKey.objects.get().pk
     return {
         "organization_id": tenant.organization.pk,
         "knowledge_base_id": tenant.library.pk,
         "file_id": waiting_file.pk,
+        "user_id": tenant.owner.pk,
+        "key_id": key_id,
+        "invitation_id": invitation.pk,
     }
 
 
@@ -120,6 +127,8 @@ def test_anonymous_caller_is_asked_who_they_are_everywhere(
     anonymous: CommittingClient, arguments: dict[str, str]
 ) -> None:
     for route in routes():
+        if route.pattern in PUBLIC:
+            continue
         for method in route.methods:
             answer = anonymous.generic(method, route.url(arguments), b"{}", content_type="application/json")
             assert answer.status_code == 401, (method, route)
@@ -147,7 +156,9 @@ def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> Non
     admin = {path for path in others if path.startswith("admin/")}  # staff only, tests/admin
     # Whoever has a signed URL, tests/api/objects; whoever can sign, tests/api/storage_events.
     signed = {"objects/<path:key>", "storage-events"}
-    assert others - admin == {"healthz", "readyz", "", "login/", "logout/"} | signed | pages
+    assert (
+        others - admin == {"healthz", "readyz", "", "login/", "logout/", "join/<str:token>"} | signed | pages
+    )
 
 
 def _paths_of(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:

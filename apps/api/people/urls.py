@@ -1,9 +1,9 @@
-"""Signing in and out. The namespace is the one that the browsable API links to."""
+"""Signing in and out, and joining. The namespace is the one that the browsable API links to."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from apps.api.people.views import home
+from apps.api.people.views import home, join
 
 app_name = "rest_framework"
 urlpatterns = [
@@ -13,5 +13,6 @@ urlpatterns = [
         LoginView.as_view(template_name="api/login.html", redirect_authenticated_user=True),
         name="login",
     ),
+    path("join/<str:token>", join, name="join"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -16,8 +16,13 @@ SETTINGS: dict[str, Any] = {
     ),
     "TAGS": [
         {"name": "Organizations", "description": "Tenants, and the caller's place in them."},
+        {"name": "Members", "description": "Who belongs to an organization, and in which role."},
+        {"name": "Invitations", "description": "Addresses that may join."},
+        {"name": "API keys", "description": "What programs sign in with: bounded, rotated, revoked."},
+        {"name": "Audit log", "description": "Who did what, when, with which key and from where."},
         {"name": "Knowledge bases", "description": "Collections of files that are searched together."},
         {"name": "Files", "description": "Uploading files, and following them until they can be searched."},
+        {"name": "Copies", "description": "Knowledge bases and files, copied to where else they are needed."},
         {"name": "Search", "description": "Passages that answer a question."},
     ],
     # Forms are for the browsable API; programs send JSON.
@@ -26,6 +31,9 @@ SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "FileStatus": "apps.knowledge.statuses.FileStatus",
         "EmbeddingMode": "apps.knowledge.statuses.EmbeddingMode",
+        "Role": "apps.orgs.roles.Role",
+        "Ability": "apps.orgs.roles.Ability",
+        "CopyStatus": "apps.knowledge.statuses.CopyStatus",
         "KnowledgeBaseType": "apps.knowledge.statuses.KnowledgeBaseType",
     },
 }

@@ -3,7 +3,16 @@
 from django.urls import path
 
 from apps.api.common import converters  # noqa: F401 - registers <id:…>
-from apps.api.platform.views import files, knowledge_bases, organizations, uploads
+from apps.api.platform.views import (
+    api_keys,
+    files,
+    invitations,
+    knowledge_bases,
+    members,
+    organizations,
+    uploads,
+)
+from apps.api.platform.views.audit_log import AuditLogView
 from apps.api.platform.views.search import SearchView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
@@ -13,6 +22,17 @@ _FILE = f"{_KNOWLEDGE_BASE}/files/<id:file_id>"
 urlpatterns = [
     path("orgs", organizations.OrganizationsView.as_view()),
     path(_ORGANIZATION, organizations.OrganizationDetailView.as_view()),
+    path(f"{_ORGANIZATION}/members", members.MembersView.as_view()),
+    path(f"{_ORGANIZATION}/members/<id:user_id>", members.MemberView.as_view()),
+    path(f"{_ORGANIZATION}/transfer", members.TransferView.as_view()),
+    path(f"{_ORGANIZATION}/invitations", invitations.InvitationsView.as_view()),
+    path(f"{_ORGANIZATION}/invitations/<id:invitation_id>", invitations.InvitationView.as_view()),
+    path(f"{_ORGANIZATION}/invitations/<id:invitation_id>/resend", invitations.ResendView.as_view()),
+    path("invitations/accept", invitations.AcceptView.as_view()),
+    path(f"{_ORGANIZATION}/api-keys", api_keys.ApiKeysView.as_view()),
+    path(f"{_ORGANIZATION}/api-keys/<id:key_id>", api_keys.ApiKeyView.as_view()),
+    path(f"{_ORGANIZATION}/api-keys/<id:key_id>/rotate", api_keys.RotateView.as_view()),
+    path(f"{_ORGANIZATION}/audit-log", AuditLogView.as_view()),
     path(f"{_ORGANIZATION}/knowledgebases", knowledge_bases.KnowledgeBasesView.as_view()),
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),

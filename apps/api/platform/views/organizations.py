@@ -57,7 +57,14 @@ class OrganizationDetailView(OrganizationView):
     """One organization."""
 
     name = "Organization"
-    below = {"Knowledge bases": "knowledgebases"}
+    below = {
+        "Knowledge bases": "knowledgebases",
+        "Members": "members",
+        "Invitations": "invitations",
+        "API keys": "api-keys",
+        "Audit log": "audit-log",
+        "Transfer": "transfer",
+    }
     inputs = {"PUT": s.OrganizationInputSerializer}
     abilities = {"DELETE": Ability.ORG_DELETE}
 

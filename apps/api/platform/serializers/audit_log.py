@@ -1,0 +1,62 @@
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.api.common.fields import EmptyAsNullField
+from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.base.identifiers import MAX_LENGTH
+from apps.events.models import Event
+
+ENTRY = {
+    "eventId": "event-871",
+    "createdAt": "2026-01-05T09:31:12.004000Z",
+    "kind": "member.role_changed",
+    "subjectId": "user-01k9a3c0t2v4x6z8b0d2f4h6k8",
+    "knowledgeBaseId": None,
+    "actorUserId": "user-01k9a3bz4e6g8h0j2k4m6n8p0q",
+    "actorEmail": "ada@example.com",
+    "apiKeyId": None,
+    "ipAddress": "203.0.113.7",
+    "userAgent": "Mozilla/5.0",
+    "message": None,
+    "payload": {"email": "grace@example.com", "role": "ADMIN", "before": "EDITOR"},
+}
+
+
+class AuditLogQuery(PageQuery):
+    orderBy = OrderByField({"createdAt": "id"})
+    kind = serializers.CharField(
+        required=False, max_length=60, help_text="Such as `member.added`, or `member` for all of that sort."
+    )
+    actorUserId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Who did it.")
+    apiKeyId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="With which key.")
+    subjectId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="To what.")
+    since = serializers.DateTimeField(required=False, help_text="At this time or later.")
+    until = serializers.DateTimeField(required=False, help_text="Before this time.")
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A role was changed", value=ENTRY, response_only=True)], many=False
+)
+class AuditEntrySerializer(serializers.Serializer):
+    """Who did what to which thing, when, with which key and from where."""
+
+    eventId = serializers.SerializerMethodField()
+    createdAt = serializers.DateTimeField(source="created_at")
+    kind = serializers.CharField()
+    subjectId = serializers.CharField(source="subject_id", help_text="What it was done to.")
+    knowledgeBaseId = EmptyAsNullField(source="knowledge_base_id")
+    actorUserId = EmptyAsNullField(source="actor_id", help_text="Null: the system, or nobody knows who.")
+    actorEmail = serializers.CharField(
+        source="actor_email", allow_null=True, help_text="As it is today; null for an account that is gone."
+    )
+    apiKeyId = EmptyAsNullField(source="key_id", help_text="Null: in a session.")
+    ipAddress = serializers.CharField(source="address", allow_null=True)
+    userAgent = EmptyAsNullField(source="user_agent")
+    message = EmptyAsNullField()
+    payload = serializers.DictField(help_text="What else this kind of event tells.")
+
+    def get_eventId(self, event: Event) -> str:
+        return f"event-{event.pk}"
+
+
+AuditPageSerializer = page_serializer(AuditEntrySerializer)

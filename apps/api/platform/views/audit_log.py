@@ -1,0 +1,59 @@
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+
+from apps.api.common.paging import paginate
+from apps.api.platform.audit_export import CONTENT_TYPES, AuditExport
+from apps.api.platform.errors import problems
+from apps.api.platform.serializers import audit_log as s
+from apps.api.platform.views.base import OrganizationView
+from apps.events.audit import audit_log
+from apps.orgs.roles import Ability
+
+
+class AuditLogView(OrganizationView):
+    """Who did what to which thing, when and from where. Nothing in it can be changed."""
+
+    name = "Audit log"
+    reads = Ability.AUDIT_READ
+
+    @extend_schema(
+        operation_id="listAuditLog",
+        tags=["Audit log"],
+        summary="Read or export the audit log",
+        description=(
+            "Newest first: every change, and every API key that was refused (`api_key.refused`; of many in a minute "
+            "the 1st, 10th, 100th, …). With `format` all of it, oldest first, as a file: `csv` or `jsonl` (one JSON "
+            "object a line); `limit`, `cursor` and `orderBy` then mean nothing."
+        ),
+        parameters=[
+            s.AuditLogQuery,
+            OpenApiParameter("format", str, enum=list(CONTENT_TYPES), description="The form of an export."),
+        ],
+        responses={
+            200: s.AuditPageSerializer,
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, "application/jsonl"): OpenApiTypes.STR,
+            **problems(400, 403, 404),
+        },
+    )
+    def get(self, request: Request, **_: str) -> HttpResponseBase:
+        query = self.validated_query(s.AuditLogQuery)
+        rows = audit_log(
+            kind=query.get("kind", ""),
+            actor_id=query.get("actorUserId", ""),
+            key_id=query.get("apiKeyId", ""),
+            subject_id=query.get("subjectId", ""),
+            since=query.get("since"),
+            until=query.get("until"),
+        )
+        form = request.query_params.get("format")
+        if form not in CONTENT_TYPES:
+            return self.answer(s.AuditPageSerializer(paginate(rows, query)))
+        name = f"audit-log-{self.access.organization.pk}.{form}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(
+            AuditExport(rows, form), content_type=CONTENT_TYPES[form], headers=headers
+        )

@@ -1,0 +1,37 @@
+"""The audit log of an organization: those of its events that are somebody's deeds."""
+
+from datetime import datetime
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from apps.accounts.models import User
+from apps.events.models import Event
+
+
+def audit_log(
+    *,
+    kind: str = "",
+    actor_id: str = "",
+    key_id: str = "",
+    subject_id: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[Event]:
+    """Entries of the organization in scope, newest first, each with ``actor_email`` (None for an account that is
+    gone). ``kind`` is a kind, or what stands before the dot of several; ``until`` is exclusive."""
+    rows = Event.objects.filter(is_audit=True)
+    if kind:
+        rows = rows.filter(Q(kind=kind) | Q(kind__startswith=f"{kind}."))
+    if actor_id:
+        rows = rows.filter(actor_id=actor_id)
+    if key_id:
+        # What the key did, and what was done to it.
+        rows = rows.filter(Q(key_id=key_id) | Q(subject_id=key_id))
+    if subject_id:
+        rows = rows.filter(subject_id=subject_id)
+    if since is not None:
+        rows = rows.filter(created_at__gte=since)
+    if until is not None:
+        rows = rows.filter(created_at__lt=until)
+    email = User.objects.filter(pk=OuterRef("actor_id")).values("email")
+    return rows.annotate(actor_email=Subquery(email)).order_by("-pk")
