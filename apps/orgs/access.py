@@ -53,15 +53,16 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
     if key is not None and key.organization_id != organization_id:
         raise NotFound("There is no such organization.")
     with system_scope("a caller's own membership"):
-        membership = (
-            Membership.objects.select_related("organization")
-            .filter(organization_id=organization_id, user=user)
-            .first()
-        )
-    if membership is None:
-        raise NotFound("There is no such organization.")
-    role = Role(membership.role)
-    return Access(membership.organization, user, role, abilities_of(role, key), key)
+        rows = Membership.objects.filter(organization_id=organization_id, user=user)
+        try:
+            if key is not None:  # which was read with its organization
+                organization, role = key.organization, Role(rows.values_list("role", flat=True).get())
+            else:
+                membership = rows.select_related("organization").get()
+                organization, role = membership.organization, Role(membership.role)
+        except Membership.DoesNotExist:
+            raise NotFound("There is no such organization.") from None
+    return Access(organization, user, role, abilities_of(role, key), key)
 
 
 def abilities_of(role: Role, key: ApiKey | None) -> frozenset[Ability]:

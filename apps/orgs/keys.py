@@ -157,11 +157,10 @@ def find_usable_key(secret: str) -> ApiKey | None:
     """
     now, digest = timezone.now(), _hash(secret)
     with system_scope("authentication"):
-        key = (
-            ApiKey.objects.select_related("user", "organization__plan")
-            .filter(Q(secret_hash=digest) | Q(previous_secret_hash=digest))
-            .first()
+        found = ApiKey.objects.select_related("user", "organization__plan").filter(
+            Q(secret_hash=digest) | Q(previous_secret_hash=digest)
         )
+        key = next(iter(found.order_by()[:1]), None)  # .first() would sort the one there can be
         if (refusal := _refusal(key, digest, now)) is not None:
             hint = secret[:HINT_CHARS] if secret.startswith(SECRET_PREFIX) else ""
             note_refusal(refusal, key=key, hint=hint)

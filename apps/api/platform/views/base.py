@@ -56,9 +56,10 @@ class KnowledgeBaseView(OrganizationView):
         rows = self.visible_knowledge_bases().filter(pk=self.kwargs["knowledge_base_id"])
         if self.is_guest:
             rows = rows.filter(is_public=True)
-        row = rows.first()
-        if row is None:
-            raise NotFound("There is no such knowledge base.")
+        try:
+            row: KnowledgeBase = rows.get()
+        except KnowledgeBase.DoesNotExist:
+            raise NotFound("There is no such knowledge base.") from None
         return row
 
     def files(self) -> QuerySet[File]:
