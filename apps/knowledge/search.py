@@ -1,6 +1,6 @@
 """Search in knowledge bases: what may be seen is decided here, finding it is retrieval's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
 
+State = tuple[dict[str, str], tuple[str, ...]]
 MAX_LOOKS = 4  # a file would have to be indexed anew during each of them
 
 
@@ -51,8 +52,9 @@ def search(
         "tags": tuple(tags),
         "metadata": dict(metadata or {}),
     }
+    state = _state(knowledge_bases)
     for _ in range(MAX_LOOKS):
-        models, languages = _state(knowledge_bases)
+        models, languages = state
         # It may load a model: the list of hidden revisions must not age meanwhile.
         retrieval.prepare_query(query, set(models.values()))
         found, is_torn = _look(
@@ -64,17 +66,23 @@ def search(
             limit=limit,
             min_similarity=min_similarity,
         )
-        if not is_torn and (models, languages) == _state(knowledge_bases):
+        # The caller's rows may be old: what counts is that nothing has changed by the end.
+        before, state = state, _state_now(knowledge_bases)
+        if not is_torn and state == before:
             break
     return found
 
 
-def _state(knowledge_bases: Sequence[KnowledgeBase]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The embedding model of each knowledge base and the languages of all, now: the caller's rows may be older."""
+def _state(knowledge_bases: Iterable[KnowledgeBase]) -> State:
+    """The embedding model of each knowledge base, and the languages of all."""
+    bases = list(knowledge_bases)
+    languages = {language for base in bases for language in base.languages}
+    return {base.pk: base.embedding_model for base in bases}, tuple(sorted(languages))
+
+
+def _state_now(knowledge_bases: Sequence[KnowledgeBase]) -> State:
     rows = KnowledgeBase.objects.filter(pk__in=[base.pk for base in knowledge_bases])
-    states = list(rows.values_list("pk", "embedding_model", "languages"))
-    languages = {language for _, _, listed in states for language in listed}
-    return {pk: model for pk, model, _ in states}, tuple(sorted(languages))
+    return _state(rows.only("embedding_model", "languages").order_by())
 
 
 def _look(
