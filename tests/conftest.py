@@ -11,7 +11,7 @@ import httpx
 import pytest
 import redis
 from django.conf import settings
-from django.db.backends.sqlite3.operations import DatabaseOperations
+from django.db.backends.sqlite3.base import DatabaseOperations  # by way of base: the two import each other
 from django.test import Client, TestCase
 from rest_framework.test import APIClient
 
