@@ -7,7 +7,7 @@ from django.test import TestCase
 
 from config import celery_app
 
-QUEUES = ("ingest", "maintenance")
+QUEUES = ("ingest", "maintenance", "reembedding")
 
 
 def run_queued_tasks() -> int:

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 INGEST_QUEUE = "ingest"
 INGEST_TASK = "workers.ingest.process_next"
+REEMBED_QUEUE = "reembedding"
+REEMBED_TASK = "workers.reembedding.reembed_next"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
 PURGE_BATCH_TASK = "workers.maintenance.purge_knowledge_base"
 
@@ -40,13 +42,18 @@ def send(file: File, *, delay: timedelta = timedelta()) -> None:
     _send_on_commit(INGEST_TASK, queue=INGEST_QUEUE, delay=delay)
 
 
-def queued_messages() -> int | None:
-    """How many messages wait in the ingest queue for a worker; None when the broker does not answer."""
+def send_reembedding() -> None:
+    """A message that knowledge bases wait to be re-embedded: which, is decided when a worker is free."""
+    _send_on_commit(REEMBED_TASK, queue=REEMBED_QUEUE)
+
+
+def queued_messages(queue: str = INGEST_QUEUE) -> int | None:
+    """How many messages wait in a queue for a worker; None when the broker does not answer."""
     with current_app.connection_for_write() as connection:
         unreachable: tuple[type[BaseException], ...] = (OperationalError, *connection.connection_errors)
         try:
             channel: Any = connection.default_channel
-            return int(channel.queue_declare(INGEST_QUEUE, passive=True).message_count)
+            return int(channel.queue_declare(queue, passive=True).message_count)
         except connection.channel_errors:
             return 0  # there is no such queue: nothing was ever sent, or all of it was taken
         except unreachable:

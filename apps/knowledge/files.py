@@ -1,6 +1,6 @@
 """What can be done with a file once it is there."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -12,6 +12,7 @@ from apps.knowledge import dispatch
 from apps.knowledge.leases import WRITE_MARGIN
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.reembedding.writing import lease_end as reembedding_end
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing
@@ -76,7 +77,7 @@ def delete_file(file: File, *, actor_id: str = "") -> None:
         current = File.objects.select_for_update().filter(pk=file.pk).first()
         if current is None:
             return
-        tombstone = _tombstone_of(current)
+        tombstone = _tombstone_of(current, reembedding_end(current.knowledge_base_id))
         tombstone.save()
         record(
             "file.deleted",
@@ -97,7 +98,8 @@ def delete_files_of(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> Non
     """
     files = File.objects.filter(knowledge_base=knowledge_base).order_by("pk")
     while batch := list(files.select_for_update()[:DELETE_BATCH]):
-        Tombstone.objects.bulk_create(map(_tombstone_of, batch))
+        ends = reembedding_end(knowledge_base.pk)
+        Tombstone.objects.bulk_create([_tombstone_of(file, ends) for file in batch])
         record_each(
             "file.deleted",
             {file.pk: _last_words(file) for file in batch},
@@ -109,10 +111,9 @@ def delete_files_of(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> Non
     dispatch.send_purge_of_knowledge_base(knowledge_base.organization_id, knowledge_base.pk)
 
 
-def _tombstone_of(file: File) -> Tombstone:
+def _tombstone_of(file: File, reembedding_ends: datetime | None) -> Tombstone:
     ends = [timezone.now()]
-    if file.lease_expires_at:
-        ends.append(file.lease_expires_at + WRITE_MARGIN)
+    ends += [lease + WRITE_MARGIN for lease in (file.lease_expires_at, reembedding_ends) if lease]
     can_be_put = file.status == FileStatus.WAITING_UPLOAD or object_store().upload_urls_can_be_repeated
     if can_be_put and file.upload_expires_at:
         ends.append(file.upload_expires_at + PUT_MARGIN)

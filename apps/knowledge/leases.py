@@ -17,12 +17,13 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from apps.base.errors import CommonplaceError
+from apps.base.errors import CommonplaceError, TemporarilyUnavailable
 from apps.knowledge import dispatch
 from apps.knowledge.contents import ContentKey
 from apps.knowledge.languages import add_languages
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.reembedding.writing import lease_end as reembedding_end
 from apps.knowledge.statuses import FileStatus
 from apps.retrieval.passages import RevisionAddress
 
@@ -34,6 +35,11 @@ MAX_TRANSIENT_FAILURES = 150  # at that pause, most of a day: longer than any ou
 
 class LeaseLost(Exception):
     """The file was deleted, or its lease ran out and another worker took it. Stop, and change nothing."""
+
+
+class ModelSwitched(TemporarilyUnavailable):
+    code = "model_switched"
+    default_message = "The knowledge base was given another embedding model meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +124,10 @@ def complete(
     """READY: the revision just written becomes the live one, the one before it is left to the sweep.
 
     ``languages`` are those of its chunks: the knowledge base's searches look for their terms from now on.
-    ``content`` lets other files reuse the revision; without, none will. Raises LeaseLost.
+    ``content`` lets other files reuse the revision; without, none will. Raises LeaseLost, and ModelSwitched.
     """
     now = timezone.now()
-    with _held(lease) as file:
+    with _same_model(lease), _held(lease) as file:
         replaced = file.live_revision
         transition(
             file,
@@ -141,7 +147,9 @@ def complete(
         Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
         if replaced:
             grace = timedelta(seconds=settings.STALE_REVISION_GRACE_SECONDS)
-            _bury(file, replaced, purge_after=now + grace)
+            ends = reembedding_end(file.knowledge_base_id)  # it may be writing this very revision
+            purge_after = now + grace
+            _bury(file, replaced, purge_after=max(purge_after, ends + WRITE_MARGIN) if ends else purge_after)
 
 
 def fail(lease: Lease, error: CommonplaceError) -> None:
@@ -215,6 +223,20 @@ def own_up(lease: Lease) -> None:
 def is_live(lease: Lease) -> bool:
     """Whether the lease's revision is the one that searches see: its vectors must not be touched."""
     return File.objects.filter(pk=lease.file.pk, live_revision=lease.revision).exists()
+
+
+@contextmanager
+def _same_model(lease: Lease) -> Iterator[None]:
+    """A transaction in which the knowledge base keeps the model that the revision was embedded with: its row is
+    locked, before the file's, as whoever switches its model does. Raises ModelSwitched, LeaseLost."""
+    with transaction.atomic():
+        base = KnowledgeBase.objects.select_for_update(no_key=True).filter(pk=lease.file.knowledge_base_id)
+        model = base.values_list("embedding_model", flat=True).first()
+        if model is None:
+            raise LeaseLost
+        if model != lease.model:
+            raise ModelSwitched
+        yield
 
 
 @contextmanager

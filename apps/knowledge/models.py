@@ -291,3 +291,4 @@ class Tombstone(models.Model):
 # Models of parts of this app, each beside the code that it serves.
 from apps.knowledge.copying.models import CopyJob as CopyJob  # noqa: E402
 from apps.knowledge.links.models import DownloadLink as DownloadLink  # noqa: E402
+from apps.knowledge.reembedding.models import Reembedding as Reembedding  # noqa: E402

@@ -19,6 +19,7 @@ from apps.knowledge.models import File, Tombstone
 from apps.knowledge.purge import purge
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import system_scope, tenant_scope
+from apps.knowledge.reembedding import purging as reembedding
 
 logger = logging.getLogger(__name__)
 Row = TypeVar("Row", File, Tombstone)
@@ -93,6 +94,7 @@ def _sample(waiting: QuerySet[File]) -> list[File]:
     thousand of these would keep the rest from ever being looked at."""
     turn = Window(RowNumber(), partition_by="organization_id", order_by=Random().asc())
     chosen = list(waiting.annotate(turn=turn).order_by("turn", "?").values_list("pk", flat=True)[:BATCH])
+    reembedding.sweep(at_start=at_start)
     found = waiting.in_bulk(chosen)
     return [found[file_id] for file_id in chosen if file_id in found]
 

@@ -27,13 +27,6 @@ class EmbedderUnavailable(CommonplaceError):
     default_message = "The embedding model could not be loaded."
 
 
-class ChunkTooLong(CommonplaceError):
-    """A stored chunk is longer than another model's window: the file is to be read again for that one."""
-
-    code = "chunk_too_long"
-    default_message = "A passage is longer than the model's window."
-
-
 class OrganizationRequired(CommonplaceError):
     """A call to the index named no organization. A fault of the caller: the index never guesses a tenant."""
 

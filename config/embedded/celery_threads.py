@@ -19,6 +19,7 @@ from workers.stopping import request_stop
 logger = logging.getLogger(__name__)
 # Maintenance has a thread of its own: the sweep must not wait behind files.
 MAINTENANCE_THREADS = 1
+REEMBEDDING_THREADS = 1  # which rests while files wait
 WAIT_SECONDS = 0.05  # for the next message, before a worker looks at everything else again
 
 
@@ -27,7 +28,11 @@ def running_celery() -> Iterator[None]:
     """Work on the queues while the context lasts. Leaving it stops long work at its next step, which gives
     its file back to the queue."""
     app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
-    workers = [_worker("ingest", settings.INGEST_THREADS), _worker("maintenance", MAINTENANCE_THREADS)]
+    workers = [
+        _worker("ingest", settings.INGEST_THREADS),
+        _worker("maintenance", MAINTENANCE_THREADS),
+        _worker("reembedding", REEMBEDDING_THREADS),
+    ]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]
     # Named, since this service does not ask the settings: its own would keep a file in the current folder.
     schedule: Any = beat.EmbeddedService(app, thread=True, max_interval=1, scheduler_cls=beat.Scheduler)

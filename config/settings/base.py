@@ -151,6 +151,7 @@ CELERY_TASK_ROUTES = {
     "workers.ingest.*": {"queue": "ingest"},
     "workers.maintenance.*": {"queue": "maintenance"},
 }
+    "workers.reembedding.*": {"queue": "reembedding"},
 USAGE_INTERVAL_SECONDS = env.int("USAGE_INTERVAL_SECONDS", default=15)
 STORAGE_INTERVAL_SECONDS = env.int("STORAGE_INTERVAL_SECONDS", default=3600)
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: every entry is due at every start

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from apps.retrieval.passages import PATH_SEPARATOR, Chunk
+from apps.retrieval.splitting import MeasuredText
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 from workers.pipeline.parsing.sanitize import collapse, sanitize
-from workers.pipeline.splitting import MeasuredText
 
 SEPARATOR = "\n\n"
 OVERLAP_TOKENS = 24
