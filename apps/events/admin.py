@@ -25,7 +25,7 @@ class EventAdmin(ReadOnlyAdmin):
         "=actor_id",
         "=key_id",
         "=address",
-        "=organization_id",
+        "organization__exact",
     )
     ordering = ("-id",)
     show_full_result_count = False  # the outbox grows large

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.core.mail import EmailMessage
 from django.test import Client
 from django.urls import reverse
 
@@ -12,12 +13,12 @@ from apps.events.models import Event
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.uploads import request_upload
-from apps.orgs.models import ApiKey, Membership, Organization, Plan
+from apps.orgs.models import ApiKey, Invitation, Membership, Organization, Plan
 from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope
 from tests.conftest import Tenant, client_with_key, committing
 
-EVERY_MODEL = (User, Plan, Organization, ApiKey, KnowledgeBase, File, Event, Tombstone)
+EVERY_MODEL = (User, Plan, Organization, ApiKey, Invitation, KnowledgeBase, File, Event, Tombstone)
 
 
 @pytest.fixture
@@ -194,32 +195,88 @@ def test_deleted_organization_takes_its_files_along(
         assert Tombstone.objects.filter(file_id=failed.pk, revision=None).exists()
 
 
-def test_members_are_edited_on_the_organizations_page(
-    console: Client, tenant: Tenant, operator: User
-) -> None:
+def member_forms(console: Client, tenant: Tenant, *rows: dict[str, str]) -> dict[str, str]:
+    """The organization's page with these rows of members, the existing ones first."""
     with tenant.scope():
-        membership = Membership.objects.get(user=tenant.owner)
-    url = change_url(tenant.organization)
-    prefix = re.search(r'name="([\w-]*)TOTAL_FORMS"', console.get(url).content.decode())
+        existing = list(Membership.objects.order_by("created_at"))
+    prefix = re.search(
+        r'name="([\w-]*)TOTAL_FORMS"', console.get(change_url(tenant.organization)).content.decode()
+    )
     assert prefix
-    p = prefix[1]
     body = {
-        "name": "Acme",
+        "name": tenant.organization.name,
         "plan": "local",
-        f"{p}TOTAL_FORMS": "2",
-        f"{p}INITIAL_FORMS": "1",
-        f"{p}0-id": membership.pk,
-        f"{p}0-organization": tenant.organization.pk,
-        f"{p}0-user": tenant.owner.pk,
-        f"{p}0-role": "OWNER",
-        f"{p}1-organization": tenant.organization.pk,
-        f"{p}1-user": operator.pk,
-        f"{p}1-role": "VIEWER",
+        f"{prefix[1]}TOTAL_FORMS": str(len(rows)),
+        f"{prefix[1]}INITIAL_FORMS": str(len(existing)),
     }
-    answer = console.post(url, body)
-    assert answer.status_code == 302, re.findall(r'class="errorlist.*?</ul>', answer.content.decode(), re.S)
+    for number, row in enumerate(rows):
+        if number < len(existing):
+            row = {"id": existing[number].pk, "user": existing[number].user_id} | row
+        body |= {f"{prefix[1]}{number}-{name}": value for name, value in row.items()}
+        body[f"{prefix[1]}{number}-organization"] = tenant.organization.pk
+    return body
+
+
+def test_members_are_edited_on_the_organizations_page_and_the_log_tells(
+    console: Client, tenant: Tenant, stranger: Tenant, operator: User
+) -> None:
+    url = change_url(tenant.organization)
+    rows = {"role": "OWNER"}, {"user": stranger.owner.pk, "role": "VIEWER"}
+    assert console.post(url, member_forms(console, tenant, *rows)).status_code == 302
+    rows = {"role": "OWNER"}, {"role": "ADMIN"}
+    assert console.post(url, member_forms(console, tenant, *rows)).status_code == 302
     with tenant.scope():
-        assert Membership.objects.get(user=operator).role == Role.VIEWER
+        assert Membership.objects.get(user=stranger.owner).role == Role.ADMIN
+    rows = {"role": "OWNER"}, {"role": "ADMIN", "DELETE": "on"}
+    assert console.post(url, member_forms(console, tenant, *rows)).status_code == 302
+    with tenant.scope():
+        assert Membership.objects.count() == 1
+        told = Event.objects.filter(subject_id=stranger.owner.pk).values_list("kind", "actor_id", "address")
+        assert list(told) == [
+            ("member.added", operator.pk, "127.0.0.1"),
+            ("member.role_changed", operator.pk, "127.0.0.1"),
+            ("member.removed", operator.pk, "127.0.0.1"),
+        ]
+
+
+def test_last_owner_stays_one_in_the_admin_too(console: Client, tenant: Tenant) -> None:
+    for row in ({"role": "VIEWER"}, {"role": "OWNER", "DELETE": "on"}):
+        body = member_forms(console, tenant, row) | {"name": "Renamed"}
+        answer = console.post(change_url(tenant.organization), body, follow=True)
+        assert "This is the last OWNER." in answer.content.decode()
+    with tenant.scope():
+        assert Membership.objects.get().role == Role.OWNER
+    assert Organization.objects.get(pk=tenant.organization.pk).name == "Acme"  # all of the form, or nothing
+
+
+def test_operator_renames_and_gives_another_plan(console: Client, tenant: Tenant) -> None:
+    body = member_forms(console, tenant, {"role": "OWNER"}) | {"name": "Acme Ltd", "plan": "team"}
+    assert console.post(change_url(tenant.organization), body).status_code == 302
+    organization = Organization.objects.get(pk=tenant.organization.pk)
+    assert (organization.name, organization.plan_id) == ("Acme Ltd", "team")
+    with tenant.scope():
+        told = Event.objects.filter(subject_id=organization.pk).values_list("kind", flat=True)
+        assert list(told)[-2:] == ["organization.renamed", "organization.plan_changed"]
+
+
+def test_operator_invites_sends_again_and_revokes(
+    console: Client, tenant: Tenant, mailoutbox: list[EmailMessage]
+) -> None:
+    body = {"organization": tenant.organization.pk, "email": "Grace@Example.com", "role": "OWNER"}
+    with committing():
+        assert console.post(reverse("admin:orgs_invitation_add"), body).status_code == 302
+    assert [mail.to for mail in mailoutbox] == [["grace@example.com"]]
+    with system_scope("test"):
+        invitation = Invitation.objects.get()
+    assert console.get(reverse("admin:orgs_invitation_changelist") + "?q=grace").status_code == 200
+    assert "less than a minute ago" in act(console, Invitation, "send_again", invitation)
+    refused = console.post(
+        reverse("admin:orgs_invitation_add"), body | {"email": tenant.owner.email}, follow=True
+    )
+    assert "a member already" in refused.content.decode()
+    assert "revoked" in act(console, Invitation, "revoke", invitation)
+    with system_scope("test"):
+        assert not Invitation.objects.exists()
 
 
 def test_revoked_key_opens_nothing_and_its_secret_is_nowhere(console: Client, tenant: Tenant) -> None:

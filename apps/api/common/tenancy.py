@@ -12,19 +12,25 @@ from rest_framework.views import APIView
 from apps.api.common.authentication import caller_of, key_of
 from apps.api.common.metering import count_for_organization
 from apps.api.common.views import ApiView
+from apps.base.errors import PermissionDenied
 from apps.orgs.access import Access, access_to, organizations_of
 from apps.orgs.roles import Ability
 from apps.orgs.scope import tenant_scope
 
 
 class HasAbility(BasePermission):
-    """The caller's role, and the key's scopes, allow what the method does. Raises PermissionDenied, which names
-    what is missing."""
+    """The caller's role, and the key's scopes, allow what the method does."""
+
+    message = "Your role here, or your API key's scopes, do not allow this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not isinstance(view, TenantView) or not view.is_inside:
             return False
-        view.access.require(view.ability_for(request.method))
+        try:
+            view.access.require(view.ability_for(request.method))
+        except PermissionDenied as error:
+            self.message = error.message  # which names what is missing
+            return False
         return True
 
 
