@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.orgs.prepared import PreparedQuery
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
 
@@ -81,8 +84,13 @@ def _state(knowledge_bases: Iterable[KnowledgeBase]) -> State:
 
 
 def _state_now(knowledge_bases: Sequence[KnowledgeBase]) -> State:
-    rows = KnowledgeBase.objects.filter(pk__in=[base.pk for base in knowledge_bases])
-    return _state(rows.only("embedding_model", "languages").order_by())
+    return _state(_models_and_languages([base.pk for base in knowledge_bases]))
+
+
+@PreparedQuery
+def _models_and_languages(knowledge_base_ids: Sequence[str]) -> QuerySet[KnowledgeBase]:
+    rows = KnowledgeBase.objects.filter(pk__in=knowledge_base_ids)
+    return rows.only("embedding_model", "languages").order_by()
 
 
 def _look(
@@ -111,7 +119,8 @@ def _look(
     ]
     passages = retrieval.search_passages(scopes, query, limit=limit, min_similarity=min_similarity)
     # The rows are read after the index was: they tell which revision is live now.
-    files = File.objects.filter(knowledge_base__in=models).in_bulk({passage.file_id for passage in passages})
+    file_ids = sorted({passage.file_id for passage in passages})
+    files = {file.pk: file for file in _files(list(models), file_ids)}
     found = [
         Found(passage, files[passage.file_id])
         for passage in passages
@@ -125,11 +134,19 @@ def _look(
     return found, is_torn
 
 
-def _hidden_revisions(knowledge_base_ids: tuple[str, ...]) -> frozenset[tuple[str, int]]:
+@PreparedQuery
+def _files(knowledge_base_ids: Sequence[str], file_ids: Sequence[str]) -> QuerySet[File]:
+    return File.objects.filter(knowledge_base__in=knowledge_base_ids, pk__in=file_ids).order_by()
+
+
+@PreparedQuery
+def _tombstones(knowledge_base_ids: Sequence[str]) -> QuerySet[Tombstone, tuple[str, int | None]]:
     rows = Tombstone.objects.filter(knowledge_base_id__in=knowledge_base_ids, revision__isnull=False)
-    return frozenset(
-        (file_id, revision or 0) for file_id, revision in rows.values_list("file_id", "revision")
-    )
+    return rows.values_list("file_id", "revision")
+
+
+def _hidden_revisions(knowledge_base_ids: Sequence[str]) -> frozenset[tuple[str, int]]:
+    return frozenset((file_id, revision or 0) for file_id, revision in _tombstones(knowledge_base_ids))
 
 
 def _is_seen(passage: Passage, file: File, hidden: frozenset[tuple[str, int]]) -> bool:

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from apps.accounts.models import User
 from apps.base.errors import NotFound, PermissionDenied
 from apps.orgs.models import ApiKey, Membership, Organization
+from apps.orgs.prepared import PreparedQuery
 from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
 from apps.orgs.scope import system_scope
 
@@ -53,16 +54,24 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
     if key is not None and key.organization_id != organization_id:
         raise NotFound("There is no such organization.")
     with system_scope("a caller's own membership"):
-        rows = Membership.objects.filter(organization_id=organization_id, user=user)
-        try:
-            if key is not None:  # which was read with its organization
-                organization, role = key.organization, Role(rows.values_list("role", flat=True).get())
-            else:
-                membership = rows.select_related("organization").get()
-                organization, role = membership.organization, Role(membership.role)
-        except Membership.DoesNotExist:
-            raise NotFound("There is no such organization.") from None
+        if key is not None:  # which was read with its organization
+            found = [(role, key.organization) for role in _roles(organization_id, user.pk)]
+        else:
+            rows = Membership.objects.select_related("organization")
+            mine = rows.filter(organization_id=organization_id, user=user)
+            found = [(membership.role, membership.organization) for membership in mine]
+    if not found:
+        raise NotFound("There is no such organization.")
+    [(name, organization)] = found
+    role = Role(name)
     return Access(organization, user, role, abilities_of(role, key), key)
+
+
+@PreparedQuery
+def _roles(organization_id: str, user_id: str) -> QuerySet[Membership, str]:
+    """The user's role in the organization, if they have one."""
+    rows = Membership.objects.filter(organization_id=organization_id, user_id=user_id)
+    return rows.values_list("role", flat=True)
 
 
 def abilities_of(role: Role, key: ApiKey | None) -> frozenset[Ability]:

@@ -13,6 +13,7 @@ from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
 from apps.orgs.access import Access
 from apps.orgs.models import ApiKey, Membership, Organization
+from apps.orgs.prepared import PreparedQuery
 from apps.orgs.refusals import RefusalReason, note_refusal
 from apps.orgs.roles import KNOWLEDGE_BASE_ABILITIES, Ability
 from apps.orgs.scope import system_scope, tenant_scope
@@ -157,10 +158,7 @@ def find_usable_key(secret: str) -> ApiKey | None:
     """
     now, digest = timezone.now(), _hash(secret)
     with system_scope("authentication"):
-        found = ApiKey.objects.select_related("user", "organization__plan").filter(
-            Q(secret_hash=digest) | Q(previous_secret_hash=digest)
-        )
-        key = next(iter(found.order_by()[:1]), None)  # .first() would sort the one there can be
+        key = next(iter(_keys_with(digest)), None)
         if (refusal := _refusal(key, digest, now)) is not None:
             hint = secret[:HINT_CHARS] if secret.startswith(SECRET_PREFIX) else ""
             note_refusal(refusal, key=key, hint=hint)
@@ -169,6 +167,16 @@ def find_usable_key(secret: str) -> ApiKey | None:
         if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
         return key
+
+
+@PreparedQuery
+def _keys_with(digest: str) -> QuerySet[ApiKey]:
+    """At most one; who it is and may do are read with it."""
+    return (
+        ApiKey.objects.select_related("user", "organization__plan")
+        .filter(Q(secret_hash=digest) | Q(previous_secret_hash=digest))
+        .order_by()
+    )
 
 
 def _refusal(key: ApiKey | None, digest: str, now: datetime) -> RefusalReason | None:
