@@ -39,6 +39,9 @@ QDRANT_LANGUAGES = {
     "tg": "tajik",
     "tr": "turkish",
 }
+# How soon a term's repetition stops to count, and how much a text's length does: little, as chunks are of a length
+# by design. Measured: docs/decisions/fusion.md.
+K, B = 1.2, 0.4
 # The mean number of terms, stop words left out, of a chunk that fills the embedding window well; where a script
 # has no spaces, terms are pairs of letters. Fixed, since the weights are stored: a mean that moved with the
 # corpus would age every vector.
@@ -46,7 +49,7 @@ AVERAGE_TERMS, AVERAGE_PAIRS = 100.0, 200.0
 
 
 class Bm25Encoder:
-    """Qdrant's own BM25 encoder, k = 1.2, b = 0.75: the same vectors for the embedded and the served engine.
+    """Qdrant's own BM25 encoder, k = 1.2, b = 0.4: the same vectors for the embedded and the served engine.
 
     A passage's weights are ``tf · (k + 1) / (tf + k · (1 − b + b · terms / mean terms))``; the engine
     multiplies each by the term's inverse document frequency when it searches. Languages are ISO 639-1 codes.
@@ -76,8 +79,6 @@ class Bm25Encoder:
 def _encoder(language: str | None, average_terms: float) -> Bm25:
     if language is None:
         return Bm25(
-            Bm25Config(
-                k=1.2, b=0.75, avg_len=average_terms, stopwords=StopwordsSet(), stemmer=DisabledStemmer()
-            )
+            Bm25Config(k=K, b=B, avg_len=average_terms, stopwords=StopwordsSet(), stemmer=DisabledStemmer())
         )
-    return Bm25(Bm25Config(k=1.2, b=0.75, avg_len=average_terms, language=language))
+    return Bm25(Bm25Config(k=K, b=B, avg_len=average_terms, language=language))

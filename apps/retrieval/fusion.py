@@ -1,14 +1,33 @@
 """Fuse the dense and the sparse leg into one order: docs/decisions/fusion.md says why this way."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from apps.retrieval.contracts import Candidate
+from apps.retrieval.embedding.model import EmbeddingModel
 
 COSINE_WEIGHT = 0.65
-BM25_WEIGHT = 0.35
+# Of a model that was not trained for any of the languages the passages are in: it knows names and numbers there.
+FOREIGN_COSINE_WEIGHT = 0.4
 # Each leg proposes at least this many, however few are asked for: fusion needs what lies below the cut.
 MIN_CANDIDATES_PER_LEG = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CosineScale:
+    """How one model's cosines count: ``low`` as 0 and ``high`` as 1, on a line through both, times ``weight``."""
+
+    low: float = 0.0
+    high: float = 1.0
+    weight: float = COSINE_WEIGHT
+
+    @classmethod
+    def of(cls, model: EmbeddingModel, languages: Iterable[str]) -> "CosineScale":
+        """For passages in these languages; none known count as one that the model was trained for."""
+        found = set(languages)
+        is_foreign = bool(found) and model.languages is not None and found.isdisjoint(model.languages)
+        low, high = model.cosine_range
+        return cls(low, high, FOREIGN_COSINE_WEIGHT if is_foreign else COSINE_WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +39,25 @@ class Ranked:
     similarity: float
 
 
-def fuse(candidates: Iterable[Candidate], *, min_similarity: float | None = None) -> list[Ranked]:
-    """Order candidates by ``.65 · cosine + .35 · BM25 / (the query's best BM25)``, best first.
+def fuse(
+    pools: Sequence[tuple[CosineScale, Sequence[Candidate]]], *, min_similarity: float | None = None
+) -> list[Ranked]:
+    """Order candidates by ``w · scaled cosine + (1 − w) · BM25 / (the query's best BM25)``, best first.
 
-    Candidates less similar than ``min_similarity`` are left out, after the best BM25 was taken over all
-    of them: a threshold removes results, it does not change the scores of those that stay. Ties break
-    by point id, so that a page is the same each time it is asked for.
+    There is a pool for each embedding model, with its scale. Candidates less similar than ``min_similarity`` are
+    left out, after the best BM25 was taken over all of them: a threshold removes results, it does not change the
+    scores of those that stay. Ties break by point id, so that a page is the same each time it is asked for.
     """
-    pool = list(candidates)
-    best_bm25 = max((candidate.bm25 for candidate in pool), default=0.0)
+    best_bm25 = max((candidate.bm25 for _, pool in pools for candidate in pool), default=0.0)
     ranked = []
-    for candidate in pool:
-        similarity = min(max(candidate.cosine, 0.0), 1.0)
-        if min_similarity is not None and similarity < min_similarity:
-            continue
-        sparse = candidate.bm25 / best_bm25 if best_bm25 > 0 else 0.0
-        score = COSINE_WEIGHT * candidate.cosine + BM25_WEIGHT * sparse
-        ranked.append(Ranked(candidate.point_id, score, similarity))
+    for scale, pool in pools:
+        for candidate in pool:
+            similarity = min(max(candidate.cosine, 0.0), 1.0)
+            if min_similarity is not None and similarity < min_similarity:
+                continue
+            dense = (candidate.cosine - scale.low) / (scale.high - scale.low)
+            sparse = candidate.bm25 / best_bm25 if best_bm25 > 0 else 0.0
+            score = scale.weight * dense + (1 - scale.weight) * sparse
+            ranked.append(Ranked(candidate.point_id, score, similarity))
     ranked.sort(key=lambda result: (-result.score, result.point_id))
     return ranked

@@ -6,7 +6,8 @@ from django.conf import settings
 
 from apps.retrieval.arrangement import MAX_JOINED_CHUNKS, arrange
 from apps.retrieval.contracts import Candidate, EncodedChunk, EncodedQuery, RevisionCount, StoredChunk
-from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, fuse
+from apps.retrieval.embedding.registry import embedding_model
+from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
 from apps.retrieval.payload import vector_id
 from apps.retrieval.runtime import every_index, get_embedder, get_index, get_sparse_encoder
@@ -76,7 +77,7 @@ def search_passages(
         return []
     enough = limit * MAX_JOINED_CHUNKS  # chunks, to fill the page even if all of them were neighbours
     encode_sparse = get_sparse_encoder().encode_query
-    candidates: list[Candidate] = []
+    pools: list[tuple[CosineScale, list[Candidate]]] = []
     scope_of: dict[str, SearchScope] = {}
     for scope in scopes:
         dense = get_embedder(scope.model).embed_query(query)
@@ -84,9 +85,9 @@ def search_passages(
         proposed = get_index(scope.model).candidates(
             scope, encoded, per_leg=max(enough, MIN_CANDIDATES_PER_LEG)
         )
-        candidates += proposed
+        pools.append((CosineScale.of(embedding_model(scope.model), scope.languages), proposed))
         scope_of |= {candidate.point_id: scope for candidate in proposed}
-    best = fuse(candidates, min_similarity=min_similarity)[:enough]
+    best = fuse(pools, min_similarity=min_similarity)[:enough]
     stored: dict[str, StoredChunk] = {}
     for scope in scopes:
         mine = [ranked.point_id for ranked in best if scope_of[ranked.point_id] is scope]

