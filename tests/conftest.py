@@ -19,7 +19,7 @@ from apps.accounts.models import User
 from apps.knowledge.knowledge_bases import default_library
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.keys import create_api_key
-from apps.orgs.models import Organization
+from apps.orgs.models import Organization, Plan
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from tests.queues import run_queued_tasks
@@ -104,6 +104,7 @@ def client_with_key(secret: str) -> CommittingClient:
 @pytest.fixture
 def make_tenant(db: None) -> Callable[[str], Tenant]:
     def make(name: str) -> Tenant:
+        Plan.objects.get_or_create(name="local")  # which a test that commits may have flushed
         owner = User.objects.create_user(f"{name.lower()}@example.com", "correct horse battery")
         organization = create_organization(name=name, owner=owner)
         _, secret = create_api_key(organization=organization, user=owner, name="tests")
