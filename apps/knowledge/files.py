@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from apps.base.errors import Conflict
 from apps.events.services import record, record_each
-from apps.knowledge import dispatch
+from apps.knowledge import dispatch, quotas
 from apps.knowledge.leases import WRITE_MARGIN
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
@@ -44,13 +44,15 @@ def download_link(file: File) -> str:
 def reindex(file: File, *, actor_id: str = "") -> bool:
     """Parse and embed again; the text that is live stays searchable until the new one is READY.
 
-    False when the file is queued or being processed already. Raises Conflict for a file without bytes.
+    False when the file is queued or being processed already. Raises Conflict for a file without bytes, and
+    QuotaExceeded when they grew beyond what the organization may store.
     """
     if file.status in {FileStatus.ENQUEUED, FileStatus.PROCESSING}:
         return False
     stat = None if file.status == FileStatus.WAITING_UPLOAD else object_store().stat(file.key)
     if stat is None:
         raise Conflict("This file's content was never uploaded, so there is nothing to index.")
+    growth = stat.size_bytes - (file.size_bytes or 0)
     with transaction.atomic():
         moved = transition(
             file,
@@ -64,6 +66,7 @@ def reindex(file: File, *, actor_id: str = "") -> bool:
         )
         if moved:
             dispatch.send(file)
+            quotas.ensure_within(file.organization_id, size_bytes=growth)
     return moved
 
 

@@ -18,7 +18,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError, TemporarilyUnavailable
-from apps.knowledge import dispatch
+from apps.knowledge import dispatch, quotas
 from apps.knowledge.contents import ContentKey
 from apps.knowledge.languages import add_languages
 from apps.knowledge.lifecycle import transition
@@ -124,11 +124,13 @@ def complete(
     """READY: the revision just written becomes the live one, the one before it is left to the sweep.
 
     ``languages`` are those of its chunks: the knowledge base's searches look for their terms from now on.
-    ``content`` lets other files reuse the revision; without, none will. Raises LeaseLost, and ModelSwitched.
+    ``content`` lets other files reuse the revision; without, none will.
+
+    Raises QuotaExceeded, LeaseLost, and ModelSwitched.
     """
     now = timezone.now()
     with _same_model(lease), _held(lease) as file:
-        replaced = file.live_revision
+        replaced, growth = file.live_revision, chunk_count - file.chunk_count
         transition(
             file,
             FileStatus.READY,
@@ -150,6 +152,7 @@ def complete(
             ends = reembedding_end(file.knowledge_base_id)  # it may be writing this very revision
             purge_after = now + grace
             _bury(file, replaced, purge_after=max(purge_after, ends + WRITE_MARGIN) if ends else purge_after)
+        quotas.ensure_within(file.organization_id, chunks=growth)
 
 
 def fail(lease: Lease, error: CommonplaceError) -> None:

@@ -205,6 +205,9 @@ class File(TenantModel):
             models.Index(  # sweep: claimed, and the worker vanished
                 fields=["lease_expires_at"], condition=Q(status=FileStatus.PROCESSING), name="file_leased"
             ),
+            models.Index(  # quotas and usage: what an organization stores, summed from the index alone
+                fields=["organization", "size_bytes", "chunk_count"], name="file_storage"
+            ),
             models.Index(  # ingestion: were these bytes read before, in the same way?
                 fields=["organization", "content_sha256", "recipe"],
                 condition=Q(status=FileStatus.READY),

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apps.base.errors import Conflict, NotFound, TooLarge, ValidationFailed
+from apps.knowledge import quotas
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
@@ -51,7 +52,7 @@ def arrived_parts(file: File) -> list[Part]:
 def complete_upload(file: File, parts: Sequence[PartClaim]) -> None:
     """Put the parts together, and queue the file. Safe to repeat, and after a process died over it.
 
-    Raises NotInParts; PartsRefused and TooLarge, with the parts still there; UploadMissing; NotFound.
+    Raises NotInParts; PartsRefused, TooLarge and QuotaExceeded, with the parts still there; UploadMissing; NotFound.
     """
     was_given_up = file.error_code in {UPLOAD_EXPIRED, UPLOAD_ABORTED}
     if file.part_bytes is not None and file.status != FileStatus.WAITING_UPLOAD and not was_given_up:
@@ -115,3 +116,4 @@ def _check_size(file: File, upload_id: str, parts: Sequence[PartClaim]) -> None:
     size = sum(part.size_bytes for part in arrived if part.number in wanted)
     if size > (limit := allowances_of(file.organization_id).max_file_bytes):
         raise TooLarge(f"The parts have {size} bytes; the limit is {limit}.")
+    quotas.ensure_room(file.organization_id, size_bytes=size)

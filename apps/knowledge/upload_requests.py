@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.base.errors import CommonplaceError, NotFound, TooLarge, ValidationFailed
 from apps.base.identifiers import new_file_id
 from apps.events.services import record
+from apps.knowledge import quotas
 from apps.knowledge.intake import ensure_room
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
@@ -97,13 +98,18 @@ def request_uploads(
     ``also`` is called with the new rows in their transaction; what it raises undoes them.
 
     Raises ValidationFailed, which numbers the items at fault, for names with a path in them and types that
-    can't be ingested; TooLarge; QueueFull when too many files wait already; NotFound when the knowledge base
-    was deleted meanwhile; StoreUnavailable.
+    can't be ingested; TooLarge; QuotaExceeded; QueueFull when too many files wait already; NotFound when the
+    knowledge base was deleted meanwhile; StoreUnavailable.
     """
     _check_all(requests)
     max_bytes = allowances_of(knowledge_base.organization_id).max_file_bytes
     check_sizes(requests, max_bytes=max_bytes)
     ensure_room(knowledge_base.organization_id, files=len(requests))
+    quotas.ensure_room(
+        knowledge_base.organization_id,
+        files=len(requests),
+        size_bytes=sum(request.size_bytes or 0 for request in requests),
+    )
     prepared: list[_Prepared] = []
     try:
         for request in requests:
@@ -222,6 +228,7 @@ def _record(
         )
     if also is not None:
         also(files)
+    quotas.ensure_within(knowledge_base.organization_id, files=len(files))
     return files
 
 

@@ -2,18 +2,21 @@
 
 import logging
 from contextlib import suppress
+from copy import copy
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict, TemporarilyUnavailable, TooLarge
-from apps.knowledge import dispatch
+from apps.base.errors import CommonplaceError, Conflict, TemporarilyUnavailable, TooLarge
+from apps.knowledge import dispatch, quotas
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import parse_object_key
+from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
@@ -101,7 +104,7 @@ def check_stored(file: File, *, revision: int) -> None:
     """Bring the row's size and ETag up to what the store holds now, for the attempt that is about to read it: a
     second PUT, of which no event told, may have replaced what was announced.
 
-    Raises ObjectMissing, TooLarge, StoreUnavailable.
+    Raises ObjectMissing, TooLarge, QuotaExceeded, StoreUnavailable.
     """
     stat = object_store().stat(file.key)
     if stat is None:
@@ -109,10 +112,8 @@ def check_stored(file: File, *, revision: int) -> None:
     if stat.size_bytes > (limit := allowances_of(file.organization_id).max_file_bytes):
         raise TooLarge(_too_large(stat, limit))
     if (stat.size_bytes, stat.etag) != (file.size_bytes, file.etag):
+        _note_stored(File.objects.filter(pk=file.pk, last_revision=revision), file, stat)
         file.size_bytes, file.etag = stat.size_bytes, stat.etag
-        File.objects.filter(pk=file.pk, last_revision=revision).update(
-            size_bytes=stat.size_bytes, etag=stat.etag
-        )
 
 
 def _take_replacement(file: File) -> bool:
@@ -126,39 +127,62 @@ def _take_replacement(file: File) -> bool:
     if file.status == FileStatus.PROCESSING:
         raise ReplacedMeanwhile  # which bytes the worker reads nobody knows
     if file.status == FileStatus.ENQUEUED:  # not read yet
-        File.objects.filter(pk=file.pk, status=FileStatus.ENQUEUED).update(
-            size_bytes=stat.size_bytes, etag=stat.etag
-        )
+        with suppress(QuotaExceeded):  # the worker finds out, and says so
+            _note_stored(File.objects.filter(pk=file.pk, status=FileStatus.ENQUEUED), file, stat)
         return False
     return _enqueue_upload(file, stat)
 
 
 def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
-    """ENQUEUED, or ERROR where the upload is too large."""
+    """ENQUEUED; or ERROR, and the bytes removed, where the upload is too large or the organization has no room."""
     max_bytes = allowances_of(file.organization_id).max_file_bytes
-    is_too_large = stat.size_bytes > max_bytes
+    if stat.size_bytes > max_bytes:
+        _refuse_upload(file, stat, TooLarge(_too_large(stat, max_bytes)))
+        return False
+    as_it_was = copy(file)
+    try:
+        with transaction.atomic():
+            moved = _transition_to_queue(file, stat, size_bytes=stat.size_bytes)
+            if moved:
+                dispatch.send(file)
+                quotas.ensure_within(file.organization_id, size_bytes=_growth(as_it_was, stat))
+    except QuotaExceeded as error:
+        _refuse_upload(as_it_was, stat, error)
+        return False
+    return moved
+
+
+def _refuse_upload(file: File, stat: ObjectStat, error: CommonplaceError) -> None:
+    """Its size is in the message alone: what the row tells is stored."""
     with transaction.atomic():
-        moved = (is_too_large and file.status == FileStatus.WAITING_UPLOAD) or transition(
-            file,
-            FileStatus.ENQUEUED,
-            payload={"sizeBytes": stat.size_bytes},
-            size_bytes=stat.size_bytes,
-            etag=stat.etag,
-            available_at=timezone.now(),
+        moved = file.status == FileStatus.WAITING_UPLOAD or _transition_to_queue(file, stat, size_bytes=None)
+        moved = moved and transition(
+            file, FileStatus.ERROR, message=error.message, error_code=error.code, size_bytes=None
         )
-        if moved and is_too_large:
-            moved = transition(
-                file,
-                FileStatus.ERROR,
-                message=_too_large(stat, max_bytes),
-                error_code="too_large",
-                size_bytes=stat.size_bytes,
-            )
-        elif moved:
-            dispatch.send(file)
-    if moved and is_too_large:
+    if moved:
         object_store().remove(file.key)
-    return moved and not is_too_large
+
+
+def _transition_to_queue(file: File, stat: ObjectStat, *, size_bytes: int | None) -> bool:
+    return transition(
+        file,
+        FileStatus.ENQUEUED,
+        payload={"sizeBytes": stat.size_bytes},
+        size_bytes=size_bytes,
+        etag=stat.etag,
+        available_at=timezone.now(),
+    )
+
+
+def _note_stored(row: QuerySet[File], file: File, stat: ObjectStat) -> None:
+    """Raises QuotaExceeded, with nothing changed."""
+    with transaction.atomic():
+        if row.update(size_bytes=stat.size_bytes, etag=stat.etag):
+            quotas.ensure_within(file.organization_id, size_bytes=_growth(file, stat))
+
+
+def _growth(file: File, stat: ObjectStat) -> int:
+    return stat.size_bytes - (file.size_bytes or 0)
 
 
 def _too_large(stat: ObjectStat, limit: int) -> str:

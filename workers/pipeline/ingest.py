@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
-from apps.knowledge import leases
+from apps.knowledge import leases, quotas
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode
@@ -248,6 +248,8 @@ class _Attempt:
         if not batch:
             return
         self._prove_life()
+        chunk_count = self.chunk_count + len(batch)
+        quotas.ensure_room(self.file.organization_id, chunks=chunk_count - self.file.chunk_count)
         started = time.monotonic()
         languages = detect_languages([chunk.text for chunk in batch], before=self.last_language)
         self.languages.update(languages)
@@ -255,7 +257,7 @@ class _Attempt:
         batch = [replace(chunk, language=language) for chunk, language in zip(batch, languages, strict=True)]
         retrieval.index_chunks(self.lease.address, attributes, batch)
         pace.adapt(time.monotonic() - started, renew_every_seconds=self.renew_every_seconds)
-        self.chunk_count += len(batch)
+        self.chunk_count = chunk_count
         # Chunks come in page order: with the last one written, every page before its own is done.
         self.pages_done = (batch[-1].page_end or 1) - 1
         self._prove_life()

@@ -16,6 +16,7 @@ from apps.api.objects.errors import IncompleteUpload, PartialUpload, Unsatisfiab
 from apps.api.objects.ranges import ByteRange, FilePieces, read_range
 from apps.api.objects.uploads import check_grant, check_key, check_length, check_upload, folder_store
 from apps.base.errors import CommonplaceError, Conflict, NotFound
+from apps.knowledge import quotas
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage.contracts import AlreadyUploaded, ObjectMissing, UploadMissing
@@ -62,6 +63,7 @@ class ObjectView(View):
         else:
             max_bytes = allowances_of(file.organization_id).max_file_bytes
             check_length(declared_length, max_bytes)
+            quotas.ensure_room(file.organization_id, size_bytes=declared_length)
             etag = store.receive(key, pieces, max_bytes=max_bytes).etag
             object_arrived(key)
         response = HttpResponse(status=200, headers={"ETag": f'"{etag}"'})
