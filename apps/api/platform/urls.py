@@ -13,6 +13,7 @@ from apps.api.platform.views import (
     uploads,
 )
 from apps.api.platform.views.audit_log import AuditLogView
+from apps.api.platform.views.reembedding import ReembedView
 from apps.api.platform.views.search import SearchView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
@@ -35,6 +36,7 @@ urlpatterns = [
     path(f"{_ORGANIZATION}/audit-log", AuditLogView.as_view()),
     path(f"{_ORGANIZATION}/knowledgebases", knowledge_bases.KnowledgeBasesView.as_view()),
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/reembed", ReembedView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files", files.FilesView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files/upload-url", uploads.UploadUrlView.as_view()),

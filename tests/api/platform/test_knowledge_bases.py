@@ -16,6 +16,7 @@ FIELDS = {
     "creatorUserId",
     "isPublic",
     "ocrLanguages",
+    "embeddingModel",
     "createdAt",
     "updatedAt",
 }

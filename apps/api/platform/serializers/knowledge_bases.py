@@ -6,6 +6,7 @@ from rest_framework.fields import empty
 
 from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.platform.serializers.reembedding import CHOICES, EmbeddingModelField
 from apps.knowledge.ocr_languages import MAX_OCR_LANGUAGE_CHARS, MAX_OCR_LANGUAGES, refusal_of
 from apps.knowledge.statuses import KnowledgeBaseType
 
@@ -14,6 +15,7 @@ KNOWLEDGE_BASE_INPUT = {
     "llmDescription": "The manuals of all our instruments. Search here for how to operate or repair one.",
     "type": "ORGANIZATION",
     "ocrLanguages": ["eng", "deu"],
+    "embeddingModel": "multilingual-e5-small",
 }
 KNOWLEDGE_BASE = {
     "knowledgeBaseId": "kb-01k9a3d2f5w8r1s4t7y0z3b6cd",
@@ -24,6 +26,7 @@ KNOWLEDGE_BASE = {
     "creatorUserId": "user-01k9a3bz4e6g8h0j2k4m6n8p0q",
     "isPublic": False,
     "ocrLanguages": ["eng", "deu"],
+    "embeddingModel": "multilingual-e5-small",
     "createdAt": "2026-01-05T09:13:02.551000Z",
     "updatedAt": "2026-01-05T09:13:02.551000Z",
 }
@@ -92,6 +95,12 @@ class KnowledgeBaseInputSerializer(_Described):
         )
     ]
 )
+    embeddingModel = EmbeddingModelField(
+        source="embedding_model",
+        required=False,
+        help_text=f"What makes its passages comparable to a query: one of {CHOICES}. Without: the server's default. "
+        "`POST …/reembed` switches to another later.",
+    )
 class KnowledgeBaseUpdateSerializer(_Described):
     isPublic = StrictBooleanField(
         source="is_public",
@@ -124,3 +133,4 @@ class KnowledgeBaseDeletedSerializer(serializers.Serializer):
 
 
 KnowledgeBasePageSerializer = page_serializer(KnowledgeBaseSerializer)
+    embeddingModel = serializers.CharField(source="embedding_model")

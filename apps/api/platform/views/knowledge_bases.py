@@ -58,7 +58,12 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
     """One knowledge base."""
 
     name = "Knowledge base"
-    below = {"Files": "files", "Upload a file": "files/upload-url", "Search": "search"}
+    below = {
+        "Files": "files",
+        "Upload a file": "files/upload-url",
+        "Search": "search",
+        "Embedding model": "reembed",
+    }
     inputs = {"PUT": s.KnowledgeBaseUpdateSerializer}
 
     @extend_schema(
