@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check bench bench-ingest bench-footprint bench-memory formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check permissions bench bench-ingest bench-footprint bench-memory formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -34,6 +34,9 @@ check: $(VENV)/.dev  ## style, types, import direction, Django's checks, migrati
 	$(BIN)/python manage.py check --settings config.settings.test
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings config.settings.test
 	$(BIN)/python manage.py check_schemas --settings config.settings.test
+
+permissions: $(VENV)/.dev  ## docs/permissions.md: every call as every role and with keys of every scope
+	WRITE_PERMISSIONS=1 $(BIN)/python -m pytest --topology embedded -q tests/api/test_permissions.py
 
 bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORPUS_DIR names a folder of documents
 	$(BIN)/python -m benchmarks.ingest

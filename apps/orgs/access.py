@@ -8,7 +8,7 @@ from apps.accounts.models import User
 from apps.base.errors import NotFound, PermissionDenied
 from apps.orgs.models import ApiKey, Membership, Organization
 from apps.orgs.prepared import PreparedQuery
-from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
+from apps.orgs.roles import ABILITIES, Ability, Role
 from apps.orgs.scope import system_scope
 
 
@@ -64,7 +64,8 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
         raise NotFound("There is no such organization.")
     [(name, organization)] = found
     role = Role(name)
-    return Access(organization, user, role, abilities_of(role, key), key)
+    abilities = ABILITIES[role] if key is None else ABILITIES[role] & key.abilities
+    return Access(organization, user, role, abilities, key)
 
 
 @PreparedQuery
@@ -72,14 +73,6 @@ def _roles(organization_id: str, user_id: str) -> QuerySet[Membership, str]:
     """The user's role in the organization, if they have one."""
     rows = Membership.objects.filter(organization_id=organization_id, user_id=user_id)
     return rows.values_list("role", flat=True)
-
-
-def abilities_of(role: Role, key: ApiKey | None) -> frozenset[Ability]:
-    """What is left of a role's abilities when the caller comes with this key."""
-    if key is None:
-        return ABILITIES[role]
-    granted = ABILITIES[role] & key.abilities
-    return granted if key.knowledge_base_ids is None else granted & KNOWLEDGE_BASE_ABILITIES
 
 
 def operator_access(organization: Organization, user: User) -> Access:

@@ -1,0 +1,192 @@
+"""Every call of every dialect, made by every role and by keys of every scope.
+
+What was allowed is the table in docs/permissions.md; ``make permissions`` writes it anew.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from rest_framework.test import APIClient
+
+from apps.accounts.models import User
+from apps.api.dialects import DIALECTS
+from apps.knowledge.models import File
+from apps.orgs.keys import create_api_key
+from apps.orgs.models import Invitation, Membership
+from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
+from tests.conftest import Tenant
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
+
+# What other routes name in their paths: a call is refused before anybody looks whether there is such a thing.
+UNKNOWN = {name: f"{name}-unknown" for name in ("copyId", "linkId", "jobId")}
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client, and the id of a key of its user's own."""
+
+    client: APIClient
+    key_id: str
+
+
+Walk = Callable[[Caller], set[Call]]
+
+
+def calls() -> Iterator[Call]:
+    """The operations of every dialect's document: what is not in one is no address (tests/api/test_schema.py)."""
+    for dialect in DIALECTS:
+        document = Client().get(f"/schema/{dialect.name}.json").json()
+        for path, operations in document["paths"].items():
+            if path != "/invitations/accept":  # open to whoever has the token
+                yield from (Call(method.upper(), path) for method in operations)
+
+
+@pytest.fixture
+def found() -> list[Call]:
+    return list(calls())
+
+
+@pytest.fixture
+def walk(tenant: Tenant, waiting_file: File, invitation: Invitation, found: list[Call]) -> Walk:
+    """Make every call, undo what it did, and tell which were allowed: whatever else may be wrong with them."""
+    member = User.objects.create_user("member@example.com", "correct horse battery")
+    with tenant.scope():
+        Membership.objects.create(organization=tenant.organization, user=member, role=Role.VIEWER)
+    arguments = UNKNOWN | {
+        "organizationId": tenant.organization.pk,
+        "knowledgeBaseId": tenant.library.pk,
+        "fileId": waiting_file.pk,
+        "userId": member.pk,
+        "invitationId": invitation.pk,
+    }
+
+    def is_allowed(caller: Caller, call: Call) -> bool:
+        url = call.path.format(**arguments, keyId=caller.key_id)
+        with transaction.atomic():
+            answer = caller.client.generic(call.method, url, b"{}", content_type="application/json")
+            transaction.set_rollback(True)
+        assert answer.status_code not in {401, 405, 500}, (call, answer.content)
+        return bool(answer.status_code != 403)
+
+    return lambda caller: {call for call in found if is_allowed(caller, call)}
+
+
+@pytest.fixture
+def as_role(tenant: Tenant) -> Callable[[Role], Caller]:
+    def make(role: Role) -> Caller:
+        user = User.objects.create_user(f"{role}@example.com", "correct horse battery")
+        with tenant.scope():
+            Membership.objects.create(organization=tenant.organization, user=user, role=role)
+        key, _ = create_api_key(organization=tenant.organization, user=user, name="theirs")
+        client = APIClient()
+        client.force_login(user)
+        return Caller(client, key.pk)
+
+    return make
+
+
+@pytest.fixture
+def with_scopes(tenant: Tenant) -> Callable[..., Caller]:
+    def make(*scopes: Ability, **bounds: Any) -> Caller:
+        key, secret = create_api_key(
+            organization=tenant.organization, user=tenant.owner, name="k", scopes=scopes, **bounds
+        )
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        return Caller(client, key.pk)
+
+    return make
+
+
+def test_roles_and_scopes_open_the_calls_that_the_page_says(
+    walk: Walk, as_role: Callable[[Role], Caller], with_scopes: Callable[..., Caller], found: list[Call]
+) -> None:
+    assert len(found) > 25
+    by_role = {role: walk(as_role(role)) for role in Role}
+    by_scope = {scope: walk(with_scopes(scope)) for scope in Ability}
+    rows = []
+    for call in found:
+        opening = [scope for scope in Ability if call in by_scope[scope]]
+        allowed = {role for role in Role if call in by_role[role]}
+        if "{organizationId}" in call.path:
+            assert len(opening) == 1, (call, opening)
+            assert allowed == {role for role in Role if opening[0] in ABILITIES[role]}, call
+        else:
+            assert allowed == set(Role), call
+        rows.append((call, f"`{opening[0]}`" if len(opening) == 1 else "none", allowed))
+    page = render(rows)
+    if os.environ.get("WRITE_PERMISSIONS"):
+        PAGE.write_text(page)
+    assert PAGE.read_text() == page, "docs/permissions.md is stale: make permissions"
+
+
+def test_bound_key_gets_no_further_than_a_knowledge_base(
+    walk: Walk, with_scopes: Callable[..., Caller], tenant: Tenant
+) -> None:
+    """Not even one with every scope, which the API gives nobody."""
+    unbound = walk(with_scopes(*KNOWLEDGE_BASE_ABILITIES))
+    bound = walk(with_scopes(*Ability, knowledge_base_ids=[tenant.library.pk]))
+    assert bound == unbound
+    assert all("/knowledgebases" in call.path for call in bound if "{organizationId}" in call.path)
+
+
+PAGE_TEXT = """\
+# Who may do what
+
+Written by a test (`make permissions`) that makes every call as every role, and with keys of every scope. The table of
+verbs is `apps/orgs/roles.py`.
+
+A member has the verbs of their role. An API key has those of its scopes, and never one that its user does not have. A
+key that is bound to knowledge bases reaches these alone, with the verbs ticked in the last column. Members of other
+organizations have `kb.read`, `kb.search` and `files.read` in a knowledge base that is public. A call that is not
+allowed is a 403; what is in another organization, or beyond a key's bounds, a 404.
+
+## Verbs
+
+| verb | what it allows | {roles} | bound keys |
+| --- | --- | {dashes} | :-: |
+{verbs}
+
+## Calls
+
+`DELETE …/members/{{userId}}` of oneself, which is leaving, takes `org.leave` and no more. Making and unmaking an OWNER
+takes `owners.manage` besides what the call itself takes. Of API keys everybody sees and revokes their own, and whoever
+has `keys.manage` besides, everybody's. `GET /orgs` and `POST /orgs` are open to every account; the verb is what a key
+needs.
+
+| call | verb | {roles} |
+| --- | --- | {dashes} |
+{calls}
+"""
+
+
+def render(rows: list[tuple[Call, str, set[Role]]]) -> str:
+    def ticks(allowed: set[Role]) -> str:
+        return " | ".join("✓" if role in allowed else " " for role in Role)
+
+    def who_has(ability: Ability) -> str:
+        bound = "✓" if ability in KNOWLEDGE_BASE_ABILITIES else " "
+        return f"{ticks({role for role in Role if ability in ABILITIES[role]})} | {bound}"
+
+    return PAGE_TEXT.format(
+        roles=" | ".join(Role.values),
+        dashes=" | ".join(":-:" for _ in Role),
+        verbs="\n".join(f"| `{ability}` | {ability.label} | {who_has(ability)} |" for ability in Ability),
+        calls="\n".join(f"| `{call}` | {verb} | {ticks(allowed)} |" for call, verb, allowed in rows),
+    )
