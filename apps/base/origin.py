@@ -7,18 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 MAX_USER_AGENT_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``address`` is an IPv4 or IPv6 address; None where a request has none, as over a unix socket."""
+    """``address`` is an IPv4 or IPv6 address; None where a request has none, as over a unix socket.
+
+    ``run`` tells of the run that does it, if one does: ``runId``, ``depth`` and ``etlIds``, as every event of it
+    carries them in its payload, so that what a run changes can be kept from starting it again.
+    """
 
     user_id: str = ""
     key_id: str = ""
     address: str | None = None
     user_agent: str = ""
+    run: dict[str, Any] | None = None
 
 
 _NOBODY = Origin()
@@ -33,6 +39,16 @@ def current_origin() -> Origin:
 def coming_from(*, address: str | None, user_agent: str) -> Iterator[None]:
     """A request whose caller is not known yet."""
     token = _current.set(Origin(address=address, user_agent=user_agent[:MAX_USER_AGENT_CHARS]))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def carried_out_by(run: dict[str, Any], *, user_id: str, key_id: str) -> Iterator[None]:
+    """What a worker does for a run."""
+    token = _current.set(Origin(user_id=user_id, key_id=key_id, run=run))
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ def record(
         subject_id=subject_id,
         knowledge_base_id=knowledge_base_id,
         message=message,
-        payload=dict(payload or {}),
+        payload=_with_run(payload or {}),
         **_origin(actor_id, is_audit),
     )
 
@@ -59,11 +59,16 @@ def record_each(
             organization_id=organization_id,
             subject_id=subject_id,
             knowledge_base_id=knowledge_base_id,
-            payload=dict(payload),
+            payload=_with_run(payload),
             **origin,
         )
         for subject_id, payload in payloads.items()
     )
+
+
+def _with_run(payload: Mapping[str, Any]) -> dict[str, Any]:
+    run = current_origin().run
+    return {**payload, "run": run} if run else dict(payload)
 
 
 def _origin(actor_id: str, is_audit: bool | None) -> dict[str, Any]:

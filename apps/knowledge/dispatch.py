@@ -12,12 +12,14 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from apps.knowledge.models import File
+from apps.knowledge.models import CopyJob, File
 
 logger = logging.getLogger(__name__)
 
 INGEST_QUEUE = "ingest"
 INGEST_TASK = "workers.ingest.process_next"
+COPY_QUEUE = "copies"
+COPY_TASK = "workers.copies.copy_next"
 REEMBED_QUEUE = "reembedding"
 REEMBED_TASK = "workers.reembedding.reembed_next"
 PURGE_TASK = "workers.maintenance.purge_tombstone"
@@ -37,14 +39,23 @@ def left_to_the_sweep() -> Iterator[None]:
 
 
 def send(file: File, *, delay: timedelta = timedelta()) -> None:
-    """Send the file to the ingest queue once the transaction commits; the sweep sends it again if that fails."""
+    """Send the file to the ingest queue once the transaction commits; the sweep sends it again if that fails.
+
+    One that a copy brings is that copy's affair."""
     File.objects.filter(pk=file.pk).update(dispatched_at=timezone.now() + delay)
-    _send_on_commit(INGEST_TASK, queue=INGEST_QUEUE, delay=delay)
+    if file.copy_job_id is None:
+        send_on_commit(INGEST_TASK, queue=INGEST_QUEUE, delay=delay)
+
+
+def send_copy(job: CopyJob, *, delay: timedelta = timedelta()) -> None:
+    """A message that copies wait: whose turn it is, is decided when a worker is free."""
+    CopyJob.objects.filter(pk=job.pk).update(dispatched_at=timezone.now() + delay)
+    send_on_commit(COPY_TASK, queue=COPY_QUEUE, delay=delay)
 
 
 def send_reembedding() -> None:
     """A message that knowledge bases wait to be re-embedded: which, is decided when a worker is free."""
-    _send_on_commit(REEMBED_TASK, queue=REEMBED_QUEUE)
+    send_on_commit(REEMBED_TASK, queue=REEMBED_QUEUE)
 
 
 def queued_messages(queue: str = INGEST_QUEUE) -> int | None:
@@ -61,15 +72,16 @@ def queued_messages(queue: str = INGEST_QUEUE) -> int | None:
 
 
 def send_purge(organization_id: str, tombstone_id: int) -> None:
-    _send_on_commit(PURGE_TASK, organization_id, tombstone_id, queue="maintenance")
+    send_on_commit(PURGE_TASK, organization_id, tombstone_id, queue="maintenance")
 
 
 def send_purge_of_knowledge_base(organization_id: str, knowledge_base_id: str, after: int = 0) -> None:
     """One message for any number of tombstones: the task sends itself on, so that a sweep comes in between."""
-    _send_on_commit(PURGE_BATCH_TASK, organization_id, knowledge_base_id, after, queue="maintenance")
+    send_on_commit(PURGE_BATCH_TASK, organization_id, knowledge_base_id, after, queue="maintenance")
 
 
-def _send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:
+def send_on_commit(task: str, *args: object, queue: str, delay: timedelta = timedelta()) -> None:
+    """Send a task once the transaction commits. A broker that is away is no error: a sweep sends it again."""
     if _is_left_to_the_sweep.get():
         return
 

@@ -45,6 +45,8 @@ INSTALLED_APPS = [
     "apps.events",
     "apps.retrieval",
     "apps.knowledge",
+    "apps.documents",
+    "apps.agents",
     "apps.api",
     "workers",
     "config.admin.CommonplaceAdminConfig",
@@ -149,9 +151,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_ROUTES = {
     "workers.ingest.*": {"queue": "ingest"},
+    "workers.copies.*": {"queue": "copies"},
     "workers.maintenance.*": {"queue": "maintenance"},
-}
     "workers.reembedding.*": {"queue": "reembedding"},
+}
 USAGE_INTERVAL_SECONDS = env.int("USAGE_INTERVAL_SECONDS", default=15)
 STORAGE_INTERVAL_SECONDS = env.int("STORAGE_INTERVAL_SECONDS", default=3600)
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: every entry is due at every start
@@ -242,6 +245,7 @@ STORAGE_EVENTS_SECRET = env.str("STORAGE_EVENTS_SECRET", default="")
 STORAGE_EVENTS_TOKEN = env.str("STORAGE_EVENTS_TOKEN", default="")
 UPLOAD_URL_SECONDS = env.int("UPLOAD_URL_SECONDS", default=3600)
 DOWNLOAD_URL_SECONDS = env.int("DOWNLOAD_URL_SECONDS", default=3600)
+DOWNLOAD_REDIRECT_SECONDS = 60  # within which a browser follows a short link to the bytes
 MAX_FILE_BYTES = env.int("MAX_FILE_BYTES", default=5 * 1024 * MEGABYTE)
 MULTIPART_THRESHOLD_BYTES = env.int("MULTIPART_THRESHOLD_BYTES", default=100 * MEGABYTE)
 MULTIPART_PART_BYTES = env.int("MULTIPART_PART_BYTES", default=64 * MEGABYTE)

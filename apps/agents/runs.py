@@ -1,0 +1,153 @@
+"""Starting runs, trying them again, and calling them off.
+
+What other apps call: ``start_run``. What they can read afterwards: ``Run`` by ``etl_id``, ``file_id``, ``dedupe_key``.
+Every event of what a run changes has ``run`` in its payload: ``{"runId", "depth", "etlIds"}``, the last with the ETL
+that started the run. Whoever starts a run because of such an event gives ``depth + 1`` and ``trail=etlIds``.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.agents.dispatch import send_run
+from apps.agents.lifecycle import record_run, transition
+from apps.agents.models import ActionChain, Agent, Run
+from apps.agents.statuses import UNFINISHED, RunStatus, StepStatus
+from apps.base.errors import Conflict
+from apps.knowledge.models import File
+from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.scope import tenant_scope
+
+CANCELLED = "cancelled"
+AGENT_STEP = "agent"  # what the one step of an agent's run is called
+
+
+def start_run(
+    *,
+    organization_id: str,
+    agent: Agent | None = None,
+    chain: ActionChain | None = None,
+    file: File | None = None,
+    prompt: str = "",
+    input: dict[str, Any] | None = None,
+    etl_id: str = "",
+    dedupe_key: str = "",
+    depth: int = 0,
+    trail: Sequence[str] = (),
+    actor_id: str = "",
+    abilities: Collection[str] | None = None,
+    key_id: str = "",
+) -> Run:
+    """Queue a run of an agent or of a chain, in the caller's transaction if there is one; returns it.
+
+    Of a second call with the same ``dedupe_key``, in the organization, the first one's run is returned, and nothing
+    is started. ``actor_id`` is the user whose rights the run has, as far as ``abilities`` (None: all of theirs) go;
+    without one it acts for the organization: it reaches every knowledge base that is not personal, and the file's.
+    ``trail`` has the ETLs that led here, without ``etl_id``.
+
+    Raises ValueError unless there is an agent or a chain, and not both.
+    """
+    if (agent is None) == (chain is None):
+        raise ValueError("A run is of an agent, or of a chain.")
+    with tenant_scope(organization_id):
+        run = Run(
+            organization_id=organization_id,
+            creator_id=actor_id or None,
+            acts_for=actor_id,
+            abilities=None if abilities is None else sorted(abilities),
+            key_id=key_id,
+            etl_id=etl_id,
+            agent_id=agent.pk if agent else "",
+            chain_id=chain.pk if chain else "",
+            file_id=file.pk if file else "",
+            knowledge_base_id=file.knowledge_base_id if file else "",
+            dedupe_key=dedupe_key,
+            depth=depth,
+            trail=[*trail],
+            is_personal=file is not None and file.knowledge_base.type == KnowledgeBaseType.PERSONAL,
+            prompt=prompt,
+            input=input or {},
+            steps=list(_steps_of(agent, chain, prompt)),
+        )
+        try:
+            with transaction.atomic():
+                run.save(force_insert=True)
+                record_run("run.queued", run, actor_id=actor_id)
+                send_run(run)
+        except IntegrityError:
+            if not dedupe_key:
+                raise
+            return Run.objects.get(dedupe_key=dedupe_key)
+    return run
+
+
+def retry_run(run: Run, *, actor_id: str) -> Run:
+    """Queue a failed run again: it goes on at the step that failed, with what the steps before it left.
+
+    Raises Conflict for a run that has not failed.
+    """
+    if run.status != RunStatus.FAILED:
+        raise Conflict("Only a run that has failed can be tried again.")
+    again = [step if step["status"] == StepStatus.SUCCEEDED else as_pending(step) for step in run.steps]
+    with transaction.atomic():
+        moved = transition(
+            run,
+            RunStatus.QUEUED,
+            actor_id=actor_id,
+            steps=again,
+            error="",
+            error_code="",
+            finished_at=None,
+            available_at=timezone.now(),
+            unfinished_attempts=0,
+            transient_failures=0,
+        )
+        if not moved:
+            raise Conflict("The run is being tried again already.")
+        send_run(run)
+    return run
+
+
+def cancel_run(run: Run, *, actor_id: str) -> Run:
+    """Call a run off: it is FAILED, with ``cancelled`` for its error code. The step that is being carried out at this
+    moment may still have its effect; none comes after it. Nothing when it is over already."""
+    while run.status in UNFINISHED:
+        now = timezone.now()
+        moved = transition(
+            run,
+            RunStatus.FAILED,
+            actor_id=actor_id,
+            error="The run was cancelled.",
+            error_code=CANCELLED,
+            finished_at=now,
+            lease_owner="",
+            lease_expires_at=None,
+        )
+        if not moved:
+            run.refresh_from_db()
+    return run
+
+
+def as_pending(step: dict[str, Any]) -> dict[str, Any]:
+    """A step of which nothing was done yet."""
+    return {
+        "name": step["name"],
+        "kind": step["kind"],
+        "parameters": step["parameters"],
+        "status": StepStatus.PENDING.value,
+        "input": None,
+        "output": None,
+        "error": None,
+        "startedAt": None,
+        "finishedAt": None,
+    }
+
+
+def _steps_of(agent: Agent | None, chain: ActionChain | None, prompt: str) -> Iterator[dict[str, Any]]:
+    if agent is not None:
+        parameters = {"agentId": agent.pk, "prompt": prompt}
+        yield as_pending({"name": AGENT_STEP, "kind": "run-agent", "parameters": parameters})
+    if chain is not None:
+        yield from map(as_pending, chain.steps)
