@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.base.identifiers import new_id
-from apps.base.valkey import ValkeyAway, valkey
+from apps.base.valkey import Valkey, ValkeyAway, valkey
 from apps.orgs.models import Organization
 from apps.orgs.rate_limits import PENDING_USAGE
 from apps.orgs.scope import system_scope
@@ -41,22 +41,23 @@ class _WrittenBefore(Exception):
     """This batch is in the rows already."""
 
 
-def write_down_usage() -> int:
+def write_down_usage(server: Valkey | None = None) -> int:
     """Turn the calls counted since the last time into rows; returns how many calls that were.
 
     Each is written once, whatever dies in between and however many do this at once: the batch stays in Valkey until
     its rows are committed together with its id. 0 while Valkey is away, which keeps the counts, or loses them.
     """
     written = 0
+    counting = server or valkey()
     with suppress(ValkeyAway):
         for _ in range(2):  # a batch that was left behind, and what came since
-            batch = valkey().call(_take)
+            batch = counting.call(_take)
             if not batch:
                 break
             batch_id = batch.pop(BATCH_ID)
             with suppress(_WrittenBefore):
                 written += _write(batch_id, batch)
-            valkey().call(partial(_drop, batch_id))
+            counting.call(partial(_drop, batch_id))
     return written
 
 

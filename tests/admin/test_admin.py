@@ -16,9 +16,22 @@ from apps.knowledge.uploads import request_upload
 from apps.orgs.models import ApiKey, Invitation, Membership, Organization, Plan
 from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope
+from apps.orgs.usage_models import DailyStorage, DailyUsage
 from tests.conftest import Tenant, client_with_key, committing
 
-EVERY_MODEL = (User, Plan, Organization, ApiKey, Invitation, KnowledgeBase, File, Event, Tombstone)
+EVERY_MODEL = (
+    User,
+    Plan,
+    Organization,
+    ApiKey,
+    Invitation,
+    KnowledgeBase,
+    File,
+    Event,
+    Tombstone,
+    DailyUsage,
+    DailyStorage,
+)
 
 
 @pytest.fixture
@@ -314,3 +327,24 @@ def test_history_can_not_be_changed(console: Client, failed: File) -> None:
         == 403
     )
     assert console.get(reverse("admin:events_event_add")).status_code == 403
+
+
+def test_plan_is_edited_here_and_keeps_to_what_can_be_counted(console: Client, tenant: Tenant) -> None:
+    plan = Plan.objects.get(name="pro")
+    body = {"name": "pro", "requests_per_minute": 2, "max_files": 0}
+    assert console.post(change_url(plan), body).status_code == 302
+    caller = client_with_key(tenant.secret)
+    Organization.objects.filter(pk=tenant.organization.pk).update(plan="pro")
+    assert [caller.get("/orgs").status_code for _ in range(3)] == [200, 200, 429]
+    refused = console.post(change_url(plan), body | {"requests_per_minute": 100_001})
+    assert "less than or equal to 100000" in refused.content.decode()
+
+
+def test_usage_is_seen_here_and_not_changed(console: Client, tenant: Tenant) -> None:
+    with tenant.scope():
+        row = DailyUsage.objects.create(
+            organization=tenant.organization, day="2026-01-05", key_id="key-a", requests=4711
+        )
+    html = console.get(reverse("admin:orgs_dailyusage_changelist")).content.decode()
+    assert "Acme" in html and "4711" in html
+    assert console.post(change_url(row), {"requests": 0}).status_code == 403

@@ -48,7 +48,8 @@ _PROBLEMS = {
         Problem(401, "not_authenticated", "Authentication credentials were not provided."),
     ),
     403: (
-        "The caller's role, or the key's scopes, do not allow this.",
+        "The caller's role, or the key's scopes, do not allow this; or the plan does not allow for more "
+        "(`quota_exceeded`).",
         Problem(403, "permission_denied", "Your role here, or your API key's scopes, do not allow this."),
     ),
     404: (

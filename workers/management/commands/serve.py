@@ -5,9 +5,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.base.valkey import Valkey
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.folder import FolderStore
 from apps.knowledge.sweep import sweep
+from apps.orgs.usage import write_down_usage
 from apps.retrieval import runtime
 from config.embedded.celery_threads import running_celery
 from config.embedded.data_folder import FolderInUse, exclusive, own_temporary_folder
@@ -45,6 +47,8 @@ class Command(BaseCommand):
         self.stdout.write("Stopped.")
 
     def _start_broker(self, stack: ExitStack) -> None:
+        if settings.VALKEY_SOCKET.exists():  # a server that was killed left its Valkey behind, with what it counted
+            write_down_usage(Valkey(settings.VALKEY_URL))
         try:
             stack.enter_context(
                 running_valkey(
@@ -55,6 +59,7 @@ class Command(BaseCommand):
             )
         except ValkeyFailed as error:
             raise CommandError(str(error)) from error
+        stack.callback(write_down_usage)
 
     def _greet(self, facts: FirstRun | None) -> None:
         lines = [f"Commonplace serves on {settings.PUBLIC_URL}"]

@@ -63,6 +63,7 @@ class OrganizationDetailView(OrganizationView):
         "Invitations": "invitations",
         "API keys": "api-keys",
         "Audit log": "audit-log",
+        "Usage": "usage",
         "Transfer": "transfer",
     }
     inputs = {"PUT": s.OrganizationInputSerializer}
