@@ -8,7 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 
-app = Celery("commonplace", include=["workers.ingest", "workers.maintenance", "workers.reembedding"])
+app = Celery(
+    "commonplace", include=["workers.ingest", "workers.copies", "workers.maintenance", "workers.reembedding"]
+)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
 

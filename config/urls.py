@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("apps.api.people.urls")),
     path("", include("apps.api.objects.urls")),
+    path("", include("apps.api.downloads.urls")),
     path("", include("apps.api.storage_events.urls")),
     path("", include("apps.api.schema.urls")),
     *(path("", include(dialect.urlconf)) for dialect in DIALECTS),

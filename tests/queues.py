@@ -7,7 +7,7 @@ from django.test import TestCase
 
 from config import celery_app
 
-QUEUES = ("ingest", "maintenance", "reembedding")
+QUEUES = ("ingest", "copies", "maintenance", "reembedding")
 
 
 def run_queued_tasks() -> int:

@@ -11,7 +11,7 @@ from apps.api.dialects import dialect_of
 from apps.api.objects.errors import envelope as plain_envelope
 from apps.base.errors import CommonplaceError
 
-PLAIN_JSON_PREFIXES = ("/objects/", "/storage-events", "/healthz", "/readyz", "/schema/")
+PLAIN_JSON_PREFIXES = ("/objects/", "/d/", "/storage-events", "/healthz", "/readyz", "/schema/")
 
 
 def envelope_at(path: str, problem: Problem) -> dict[str, Any]:

@@ -23,8 +23,8 @@ PUT_MARGIN = timedelta(hours=1)
 DELETE_BATCH = 500
 
 
-def download_link(file: File) -> str:
-    """A signed URL that serves the file's bytes for ``DOWNLOAD_URL_SECONDS``.
+def download_link(file: File, *, seconds: int | None = None) -> str:
+    """A signed URL that serves the file's bytes for so long; without a word, for ``DOWNLOAD_URL_SECONDS``.
 
     Raises NotUploadedYet before the upload, and ObjectMissing when the store has lost the bytes.
     """
@@ -37,7 +37,7 @@ def download_link(file: File) -> str:
         file.key,
         file_name=file.file_name,
         content_type=file.content_type,
-        seconds=settings.DOWNLOAD_URL_SECONDS,
+        seconds=settings.DOWNLOAD_URL_SECONDS if seconds is None else seconds,
     )
 
 

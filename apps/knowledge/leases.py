@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from apps.base.errors import CommonplaceError, TemporarilyUnavailable
 from apps.knowledge import dispatch, quotas
+from apps.knowledge.attributes import have_same_attributes, tell_index_soon
 from apps.knowledge.contents import ContentKey
 from apps.knowledge.languages import add_languages
 from apps.knowledge.lifecycle import transition
@@ -58,15 +59,18 @@ class Lease:
         )
 
 
-def claim(file_id: str, *, owner: str) -> Lease | None:
+def claim(file_id: str, *, owner: str, copy_job_id: str | None = None) -> Lease | None:
     """Take an ENQUEUED file. None when there is nothing to take: it is done, held, gone, or not due yet.
 
-    A file whose workers vanished ``MAX_INGEST_ATTEMPTS`` times in a row becomes an ERROR instead.
+    A file that a copy is to bring is taken with its ``copy_job_id`` alone, others without any. One whose workers
+    vanished ``MAX_INGEST_ATTEMPTS`` times in a row becomes an ERROR instead.
     """
     now = timezone.now()
     with transaction.atomic():
         file = File.objects.select_for_update().filter(pk=file_id).first()
         if file is None or file.status != FileStatus.ENQUEUED or file.available_at > now:
+            return None
+        if file.copy_job_id != copy_job_id:
             return None
         if file.unfinished_attempts >= settings.MAX_INGEST_ATTEMPTS:
             transition(
@@ -146,6 +150,8 @@ def complete(
             **_no_lease(),
         )
         add_languages(file.knowledge_base_id, languages)
+        if not have_same_attributes(file, lease.file):
+            tell_index_soon(file)  # they were changed since the claim, and the vectors have the old ones
         Tombstone.objects.filter(file_id=file.pk, revision=lease.revision).delete()
         if replaced:
             grace = timedelta(seconds=settings.STALE_REVISION_GRACE_SECONDS)

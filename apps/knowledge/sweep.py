@@ -14,15 +14,17 @@ from django.db.models.functions import Random, RowNumber
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
-from apps.knowledge import dispatch, leases, multipart, uploads
-from apps.knowledge.models import File, Tombstone
+from apps.knowledge import attributes, dispatch, leases, multipart, uploads
+from apps.knowledge.copying import forgotten as copies
+from apps.knowledge.links.services import forget_expired as forget_expired_links
+from apps.knowledge.models import AttributeUpdate, File, Tombstone
 from apps.knowledge.purge import purge
+from apps.knowledge.reembedding import purging as reembedding
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import system_scope, tenant_scope
-from apps.knowledge.reembedding import purging as reembedding
 
 logger = logging.getLogger(__name__)
-Row = TypeVar("Row", File, Tombstone)
+Row = TypeVar("Row", File, Tombstone, AttributeUpdate)
 Result = TypeVar("Result")
 BATCH = 1000
 UPLOAD_EVENT_GRACE = timedelta(seconds=5)  # the event of a PUT is given this long before we look ourselves
@@ -36,6 +38,8 @@ class Swept:
     uploads_expired: int
     leases_expired: int
     redispatched: int
+    copies_redispatched: int
+    attributes_told: int
     parts_dropped: int
     purged: int
 
@@ -46,6 +50,8 @@ class Swept:
                 self.uploads_expired,
                 self.leases_expired,
                 self.redispatched,
+                self.copies_redispatched,
+                self.attributes_told,
                 self.parts_dropped,
                 self.purged,
             )
@@ -63,7 +69,7 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
     with system_scope("sweep"):
         waiting = File.objects.filter(status=FileStatus.WAITING_UPLOAD)
         stale = File.objects.filter(status=FileStatus.PROCESSING)
-        queued = File.objects.filter(status=FileStatus.ENQUEUED)
+        queued = File.objects.filter(status=FileStatus.ENQUEUED, copy_job=None)
         if not at_start:
             waiting = waiting.filter(created_at__lt=now - UPLOAD_EVENT_GRACE)
             stale = stale.filter(lease_expires_at__lt=now)
@@ -74,15 +80,21 @@ def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:
     # First what needs nothing but the database. The object store and the index may hang.
     leases_expired = sum(bool(_each(file, _reclaim)) for file in expired_leases)
     redispatched = sum(bool(_each(file, _redispatch)) for file in forgotten)
+    copies_redispatched = copies.send_forgotten(at_start=at_start, is_queue_new=is_queue_new)
+    copies.forget_finished()
+    forget_expired_links()
     found = list(_for_a_while(uploads_to_look_for, _look_for_upload))
     swept = Swept(
         uploads_taken=found.count("taken"),
         uploads_expired=found.count("expired"),
         leases_expired=leases_expired,
         redispatched=redispatched,
+        copies_redispatched=copies_redispatched,
+        attributes_told=sum(map(bool, _for_a_while(_untold(now), _tell_index))),
         parts_dropped=sum(map(bool, _for_a_while(_with_needless_parts(), _drop_parts))),
         purged=sum(map(bool, _for_a_while(due, _purge))),
     )
+    reembedding.sweep(at_start=at_start)
     if swept:
         logger.info("Sweep: %s", swept)
     return swept
@@ -94,7 +106,6 @@ def _sample(waiting: QuerySet[File]) -> list[File]:
     thousand of these would keep the rest from ever being looked at."""
     turn = Window(RowNumber(), partition_by="organization_id", order_by=Random().asc())
     chosen = list(waiting.annotate(turn=turn).order_by("turn", "?").values_list("pk", flat=True)[:BATCH])
-    reembedding.sweep(at_start=at_start)
     found = waiting.in_bulk(chosen)
     return [found[file_id] for file_id in chosen if file_id in found]
 
@@ -109,6 +120,13 @@ def _forgotten(queued: QuerySet[File], now: datetime, *, is_queue_new: bool) -> 
     if not is_queue_new:
         queued = queued.filter(dispatched_at__lt=now - timedelta(seconds=settings.REDISPATCH_AFTER_SECONDS))
     return list(queued.order_by("dispatched_at")[: max(0, min(missing, BATCH))])
+
+
+def _untold(now: datetime) -> list[AttributeUpdate]:
+    """Files whose tags or metadata were changed, and the index was not told."""
+    with system_scope("sweep"):
+        is_free = Q(held_until=None) | Q(held_until__lt=now)
+        return list(AttributeUpdate.objects.filter(is_free).order_by("?")[:BATCH])
 
 
 def _with_needless_parts() -> list[File]:
@@ -170,6 +188,10 @@ def _reclaim(file: File) -> bool:
 def _drop_parts(file: File) -> bool:
     multipart.drop_parts(file)
     return True
+
+
+def _tell_index(update: AttributeUpdate) -> bool:
+    return attributes.tell_index(update.organization_id, update.file_id)
 
 
 def _redispatch(file: File) -> bool:

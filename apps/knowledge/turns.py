@@ -5,6 +5,7 @@ is free, over all that wait, so that an organization's thousandth file does not 
 """
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef
@@ -30,17 +31,22 @@ def next_turn() -> Turn | None:
     """
     now = timezone.now()
     with system_scope("whose turn it is"):
-        due = File.objects.filter(status=FileStatus.ENQUEUED, available_at__lte=now)
+        due = File.objects.filter(status=FileStatus.ENQUEUED, copy_job=None, available_at__lte=now)
         # An organization's backlog is not counted, only seen to be there: it may be a hundred thousand files.
         has_due = Exists(due.filter(organization_id=OuterRef("pk")))
         waiting = list(Organization.objects.filter(has_due).order_by().values_list("pk", flat=True))
         if not waiting:
             return None
-        held = File.objects.filter(status=FileStatus.PROCESSING, lease_expires_at__gt=now).order_by()
-        load = dict(held.values_list("organization_id").annotate(Count("pk")))
-        fewest = min(load.get(organization_id, 0) for organization_id in waiting)
-        idlest = [organization_id for organization_id in waiting if load.get(organization_id, 0) == fewest]
-        chosen = random.choice(idlest)  # noqa: S311
+        held = File.objects.filter(status=FileStatus.PROCESSING, copy_job=None, lease_expires_at__gt=now)
+        load = dict(held.order_by().values_list("organization_id").annotate(Count("pk")))
+        chosen = one_of_the_idlest(waiting, load)
         longest_waiting = due.filter(organization_id=chosen).order_by("available_at", "id")
         file_id = longest_waiting.values_list("pk", flat=True).first()
     return Turn(chosen, file_id) if file_id else None
+
+
+def one_of_the_idlest(waiting: Sequence[str], load: Mapping[str, int]) -> str:
+    """One of those that have the least in work, by lot."""
+    fewest = min(load.get(organization_id, 0) for organization_id in waiting)
+    idlest = [organization_id for organization_id in waiting if load.get(organization_id, 0) == fewest]
+    return random.choice(idlest)  # noqa: S311

@@ -17,6 +17,7 @@ from apps.base.identifiers import new_file_id
 from apps.events.services import record
 from apps.knowledge import quotas
 from apps.knowledge.intake import ensure_room
+from apps.knowledge.links.services import create_link
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import object_key
@@ -48,6 +49,7 @@ class UploadRequest:
     metadata: dict[str, Any] = field(default_factory=dict)
     size_bytes: int | None = None
     is_multipart: bool | None = None
+    create_download_link: bool = False
 
     @property
     def comes_in_parts(self) -> bool:
@@ -65,12 +67,15 @@ class PartUrl:
 @dataclass(frozen=True, slots=True)
 class Upload:
     """An announced file and where its bytes go: to ``url``, or in parts (``part_count`` None: as many as it
-    takes), the first of which may go to ``parts``. Neither, when the file waits no longer."""
+    takes), the first of which may go to ``parts``. Neither, when the file waits no longer.
+
+    ``download_link`` is the short URL that was asked for with it."""
 
     file: File
     url: str | None = None
     parts: Sequence[PartUrl] = ()
     part_count: int | None = None
+    download_link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +122,13 @@ def request_uploads(
             # when the next one fails.
             one = _prepare(knowledge_base, request, max_bytes=max_bytes, among=len(requests))
             prepared.append(one)
-        files = _record(knowledge_base, creator, prepared, also)
+        files, links = _record(knowledge_base, creator, prepared, also)
     except BaseException:
         _withdraw(prepared)
         raise
     return [
-        Upload(file, one.url, one.parts, one.part_count) for file, one in zip(files, prepared, strict=True)
+        Upload(file, one.url, one.parts, one.part_count, links.get(file.pk))
+        for file, one in zip(files, prepared, strict=True)
     ]
 
 
@@ -212,7 +218,8 @@ def _record(
     creator: User,
     prepared: Sequence[_Prepared],
     also: AlsoInTransaction | None,
-) -> list[File]:
+) -> tuple[list[File], dict[str, str]]:
+    """The rows, and the download links that were asked for, by file."""
     # Held until the commit, so that a deletion of the knowledge base sees these files or is seen here.
     if not KnowledgeBase.objects.select_for_update().filter(pk=knowledge_base.pk).exists():
         raise NotFound("There is no such knowledge base.")
@@ -226,10 +233,15 @@ def _record(
             actor_id=creator.pk,
             payload={"to": file.status, "fileName": file.file_name},
         )
+    links = {
+        file.pk: create_link(file, creator=creator)[1]
+        for file, one in zip(files, prepared, strict=True)
+        if one.request.create_download_link
+    }
     if also is not None:
         also(files)
     quotas.ensure_within(knowledge_base.organization_id, files=len(files))
-    return files
+    return files, links
 
 
 def _row(knowledge_base: KnowledgeBase, creator: User, prepared: _Prepared) -> File:

@@ -19,6 +19,7 @@ from workers.stopping import request_stop
 logger = logging.getLogger(__name__)
 # Maintenance has a thread of its own: the sweep must not wait behind files.
 MAINTENANCE_THREADS = 1
+COPY_THREADS = 1  # and so have copies: ten thousand files that are copied keep no upload waiting
 REEMBEDDING_THREADS = 1  # which rests while files wait
 WAIT_SECONDS = 0.05  # for the next message, before a worker looks at everything else again
 
@@ -30,6 +31,7 @@ def running_celery() -> Iterator[None]:
     app.loader.import_default_modules()  # the tasks, which the workers' applications then have too
     workers = [
         _worker("ingest", settings.INGEST_THREADS),
+        _worker("copies", COPY_THREADS),
         _worker("maintenance", MAINTENANCE_THREADS),
         _worker("reembedding", REEMBEDDING_THREADS),
     ]

@@ -45,8 +45,6 @@ INSTALLED_APPS = [
     "apps.events",
     "apps.retrieval",
     "apps.knowledge",
-    "apps.documents",
-    "apps.agents",
     "apps.api",
     "workers",
     "config.admin.CommonplaceAdminConfig",

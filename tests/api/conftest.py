@@ -5,14 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+import workers.copies
 import workers.ingest
 import workers.maintenance  # noqa: F401
 from apps.accounts.models import User
+from apps.knowledge.copying.start import copy_knowledge_base
 from apps.knowledge.knowledge_bases import create_knowledge_base
-from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.links.services import create_link
+from apps.knowledge.models import CopyJob, DownloadLink, File, KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.knowledge.uploads import request_upload
 from apps.orgs.access import access_to
@@ -95,6 +99,20 @@ def waiting_file(tenant: Tenant) -> File:
             metadata={"year": 2026},
         )
     return file
+
+
+@pytest.fixture
+def copy_job(tenant: Tenant) -> CopyJob:
+    """A copy of the tenant's library, which has no files, to a second one."""
+    _, job = copy_knowledge_base(tenant.library, target=tenant.organization, creator=tenant.owner)
+    return job
+
+
+@pytest.fixture
+def short_link(tenant: Tenant, waiting_file: File) -> DownloadLink:
+    with tenant.scope(), transaction.atomic():
+        link, _ = create_link(waiting_file, creator=tenant.owner)
+    return link
 
 
 @pytest.fixture

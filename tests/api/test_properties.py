@@ -13,6 +13,7 @@ from openapi_schema_validator import OAS30Validator
 
 from apps.accounts.models import User
 from apps.api.dialects import DIALECTS
+from apps.knowledge.models import CopyJob
 from apps.orgs.keys import create_api_key
 from apps.orgs.models import Invitation
 from apps.orgs.roles import Role
@@ -93,6 +94,7 @@ def arguments(
     api: CommittingClient,
     make_member: Callable[..., tuple[User, CommittingClient]],
     invitation: Invitation,
+    copy_job: CopyJob,
 ) -> dict[str, str]:
     body = {"fileName": "a.txt", "contentType": "text/plain", "multipart": True}
     file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()
@@ -105,6 +107,8 @@ def arguments(
         "userId": member.pk,
         "keyId": key.pk,
         "invitationId": invitation.pk,
+        "copyId": copy_job.pk,
+        "linkId": "link-unknown",
     }
 
 
@@ -135,8 +139,9 @@ def send_bodies(api: CommittingClient, method: str, path: str, url: str) -> None
         send(examples[0] | changes if is_legal else changes)
 
     for example in examples:
-        # The document's own examples are right; but the parts, member or token that some name are not here.
-        assert send(example) < 300 or path.endswith(("/complete", "/transfer", "/accept")), example
+        # The document's own examples are right; but the parts, member, token or target that some name are not here.
+        elsewhere = ("/complete", "/transfer", "/accept", "/copy-to")
+        assert send(example) < 300 or path.endswith(elsewhere), example
     send_changed()
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from apps.api.dialects import DIALECTS
-from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.models import CopyJob, DownloadLink, File, KnowledgeBase
 from apps.orgs.models import ApiKey, Invitation
 from tests.conftest import CommittingClient, Tenant
 
@@ -50,7 +50,9 @@ def _routes_of(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterato
 
 
 @pytest.fixture
-def arguments(tenant: Tenant, waiting_file: File, invitation: Invitation) -> dict[str, str]:
+def arguments(
+    tenant: Tenant, waiting_file: File, invitation: Invitation, copy_job: CopyJob, short_link: DownloadLink
+) -> dict[str, str]:
     """Real ids of the tenant, by the name that routes give them."""
     with tenant.scope():
         key_id = ApiKey.objects.get().pk
@@ -61,6 +63,8 @@ def arguments(tenant: Tenant, waiting_file: File, invitation: Invitation) -> dic
         "user_id": tenant.owner.pk,
         "key_id": key_id,
         "invitation_id": invitation.pk,
+        "copy_id": copy_job.pk,
+        "link_id": short_link.pk,
     }
 
 
@@ -154,8 +158,9 @@ def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> Non
         f"schema/{dialect.name}{page}" for dialect in DIALECTS for page in (".json", ".yaml", "/", "/redoc/")
     }
     admin = {path for path in others if path.startswith("admin/")}  # staff only, tests/admin
-    # Whoever has a signed URL, tests/api/objects; whoever can sign, tests/api/storage_events.
-    signed = {"objects/<path:key>", "storage-events"}
+    # Whoever has a signed URL, tests/api/objects, or a link, tests/api/downloads; whoever can sign,
+    # tests/api/storage_events.
+    signed = {"objects/<path:key>", "d/<str:token>", "storage-events"}
     assert (
         others - admin == {"healthz", "readyz", "", "login/", "logout/", "join/<str:token>"} | signed | pages
     )

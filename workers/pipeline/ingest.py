@@ -7,15 +7,14 @@ written, so memory does not grow with the document, and progress counts pages th
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -34,6 +33,7 @@ from apps.retrieval.runtime import get_embedder
 from workers.pipeline import surroundings
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.detection import detect
+from workers.pipeline.endings import Stopping, end_of, write_down
 from workers.pipeline.errors import EmptyFile, NoText
 from workers.pipeline.limits import parse_limits
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
@@ -47,15 +47,6 @@ FIRST_BATCH, SMALLEST_BATCH = 32, 4
 OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
 REFUSAL_PAUSE_SECONDS = 5.0  # before a message goes back because the database failed under way
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
-
-
-class Stopping(Exception):
-    """The worker is shutting down; the file goes back to the queue."""
-
-
-class InternalError(CommonplaceError):
-    code = "internal_error"
-    default_message = "Processing failed on our side. The operator's log has the cause; reindex to try again."
 
 
 def ingest_next(*, owner: str) -> bool:
@@ -115,37 +106,10 @@ def _bring_to_end(lease: Lease) -> None:
     except LeaseLost:
         raise
     except Stopping:
-        _write_down(lambda: leases.release(lease, reason="The worker was stopped; the file is queued again."))
+        write_down(lambda: leases.release(lease, reason="The worker was stopped; the file is queued again."))
     except Exception as error:
-        end = _end_of(lease, error)
-        _write_down(end)
-
-
-def _end_of(lease: Lease, error: Exception) -> Callable[[], None]:
-    """What to make of the file after this error: to queue it again, or ERROR."""
-    fault = error if isinstance(error, CommonplaceError) else surroundings.passing_fault(error)
-    if fault is None:
-        logger.error("%s %s: unexpected failure", lease.file.pk, lease.file.file_name, exc_info=error)
-        fault = InternalError()
-    if not fault.retryable:
-        return partial(leases.fail, lease, fault)
-    logger.warning("%s %s: %s", lease.file.pk, lease.file.file_name, error)
-    surroundings.doubt()
-    return partial(leases.release, lease, reason=f"{fault.message} It will be tried again.", error=fault)
-
-
-def _write_down(end: Callable[[], None]) -> None:
-    """A database that is away is waited for, as long as a lease: its absence is not to be held against the file
-    as if the worker had vanished. Raises LeaseLost, and what the database raises when it does not come back."""
-    deadline = time.monotonic() + settings.LEASE_SECONDS
-    while True:
-        try:
-            return end()
-        except (OperationalError, InterfaceError):
-            if not connection.in_atomic_block:
-                connection.close()  # one that broke would refuse the next query too
-            if time.monotonic() > deadline or wait_for_stop(1.0):
-                raise
+        end = end_of(lease, error)
+        write_down(end)
 
 
 class _Pace:

@@ -8,6 +8,7 @@ import json
 import math
 from typing import Any
 
+from django.core.validators import URLValidator
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -15,6 +16,7 @@ from rest_framework.fields import empty
 
 MAX_TAGS, MAX_TAG_CHARS = 50, 100
 MAX_METADATA_KEYS, MAX_METADATA_KEY_CHARS, MAX_METADATA_VALUE_CHARS = 50, 100, 1000
+WEB_SCHEMES = ("http", "https")
 INT64 = range(-(2**63), 2**63)  # what the index can hold
 
 
@@ -40,10 +42,15 @@ class OptionalTextField(StrictCharField):
 
 
 class OptionalUrlField(serializers.URLField):
-    """A URL that may be left out; null and "" both mean none."""
+    """A web address that may be left out; null and "" both mean none. People click on it: ``javascript:`` is none."""
+
+    default_error_messages = {"invalid": "An address that begins with http:// or https:// is expected."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"required": False, "allow_blank": True, "allow_null": True} | kwargs)
+        any_scheme = [one for one in self.validators if isinstance(one, URLValidator)]
+        self.validators = [one for one in self.validators if one not in any_scheme]
+        self.validators.append(URLValidator(schemes=WEB_SCHEMES, message=self.error_messages["invalid"]))
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -129,6 +136,16 @@ class TagsField(TextListField):
         )
 
 
+class EditableTagsField(TagsField):
+    """Of something that is there: a form shows its tags in one line, and an empty line takes them away."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.get(self.field_name, empty)
+
+    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
+        return ", ".join(value)
+
+
 @extend_schema_field(
     {
         "type": "object",
@@ -196,6 +213,13 @@ class MetadataField(serializers.Field):
             self.fail("value", name=key)
         elif value not in INT64 if isinstance(value, int) else not math.isfinite(value):
             self.fail("range", name=key)
+
+
+class EditableMetadataField(MetadataField):
+    """Of something that is there: a form shows its JSON."""
+
+    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _is_storable(text: str) -> bool:

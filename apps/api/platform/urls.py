@@ -5,6 +5,8 @@ from django.urls import path
 from apps.api.common import converters  # noqa: F401 - registers <id:…>
 from apps.api.platform.views import (
     api_keys,
+    copies,
+    download_links,
     files,
     invitations,
     knowledge_bases,
@@ -15,7 +17,6 @@ from apps.api.platform.views import (
 from apps.api.platform.views.audit_log import AuditLogView
 from apps.api.platform.views.reembedding import ReembedView
 from apps.api.platform.views.search import SearchView
-from apps.api.platform.views.usage import UsageView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
 _KNOWLEDGE_BASE = f"{_ORGANIZATION}/knowledgebases/<id:knowledge_base_id>"
@@ -35,9 +36,11 @@ urlpatterns = [
     path(f"{_ORGANIZATION}/api-keys/<id:key_id>", api_keys.ApiKeyView.as_view()),
     path(f"{_ORGANIZATION}/api-keys/<id:key_id>/rotate", api_keys.RotateView.as_view()),
     path(f"{_ORGANIZATION}/audit-log", AuditLogView.as_view()),
-    path(f"{_ORGANIZATION}/usage", UsageView.as_view()),
     path(f"{_ORGANIZATION}/knowledgebases", knowledge_bases.KnowledgeBasesView.as_view()),
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/copy-to", copies.KnowledgeBaseCopyToView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/copies", copies.CopiesView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/copies/<id:copy_id>", copies.CopyDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/reembed", ReembedView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files", files.FilesView.as_view()),
@@ -49,6 +52,10 @@ urlpatterns = [
     path(f"{_FILE}/multipart/complete", uploads.CompleteView.as_view()),
     path(f"{_FILE}/s3-ingest", files.S3IngestView.as_view()),
     path(f"{_FILE}/reindex", files.ReindexView.as_view()),
-    path(f"{_FILE}/download-link", files.DownloadLinkView.as_view()),
+    path(f"{_FILE}/download-link", download_links.DownloadLinkView.as_view()),
+    path(f"{_FILE}/download-links", download_links.DownloadLinksView.as_view()),
+    path(f"{_FILE}/download-links/<id:link_id>", download_links.DownloadLinkDetailView.as_view()),
+    path(f"{_FILE}/copy-to", copies.FilesCopyToView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/file/<id:file_id>/copy-to", copies.FileCopyToView.as_view()),
     path(f"{_FILE}/events", files.FileEventsView.as_view()),
 ]

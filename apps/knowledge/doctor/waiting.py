@@ -29,6 +29,7 @@ def examine_waiting(patient: Patient) -> None:
     forgotten = File.objects.filter(
         Q(dispatched_at__lt=sent_long_ago) | Q(dispatched_at=None),
         status=FileStatus.ENQUEUED,
+        copy_job=None,  # which sees to its own
         available_at__lt=now - two_sweeps,
     )
     # While there are messages, waiting long is a backlog: any of them may take any of these files.

@@ -28,7 +28,9 @@ FORGET_BATCH = 1000
 
 class TooManyLinks(Conflict):
     code = "too_many_links"
-    default_message = f"{MAX_LINKS} download links of this file work already. Revoke some, or wait for their end."
+    default_message = (
+        f"{MAX_LINKS} download links of this file work already. Revoke some, or wait for their end."
+    )
 
 
 def create_link(file: File, *, creator: User, lifetime: timedelta = LIFETIME) -> tuple[DownloadLink, str]:
@@ -68,7 +70,9 @@ def find_linked_file(token: str) -> File:
     is deleted, or whose maker may not read the file any more."""
     with system_scope("a download link"):
         link = (
-            DownloadLink.objects.select_related("file__knowledge_base").filter(token_hash=_hash(token)).first()
+            DownloadLink.objects.select_related("file__knowledge_base")
+            .filter(token_hash=_hash(token))
+            .first()
         )
         if link is None or not link.is_usable or not _may_still_read(link):
             raise NotFound("This link does not work, or works no longer.")

@@ -50,7 +50,7 @@ def test_upload_url_answers_the_file_and_where_to_put_it(api: CommittingClient, 
     answer = api.post(f"{tenant.library_url}/files/upload-url", body, format="json")
     assert answer.status_code == 200
     file = answer.json()
-    assert set(file) == FIELDS | {"uploadUrl", "multipart"}
+    assert set(file) == FIELDS | {"uploadUrl", "multipart", "downloadLink"}
     assert file["key"] == (f"orgs/{tenant.organization.pk}/kbs/{tenant.library.pk}/files/{file['fileId']}")
     assert file["status"] == "WAITING-UPLOAD"
     assert file["tags"] == ["b", "a"]
@@ -227,7 +227,7 @@ def test_download_link_needs_bytes_and_leads_to_them(
     row = upload("care.txt", TEXT, "text/plain")
     answer = api.post(f"{tenant.library_url}/files/{row.pk}/download-link")
     assert answer.status_code == 200
-    assert set(answer.json()) == {"downloadLink", "expiresAt"}
+    assert set(answer.json()) == {"downloadLink", "expiresAt", "linkId"}
     if settings.OBJECT_STORE == "folder":
         link = re.sub(r"^https?://[^/]+", "", answer.json()["downloadLink"])
         served = CommittingClient().get(link)

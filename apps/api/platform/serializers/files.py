@@ -2,11 +2,17 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import (
+    EditableMetadataField,
+    EditableTagsField,
     EmptyAsNullField,
     MetadataField,
+    OptionalTextField,
+    OptionalUrlField,
     StrictChoiceField,
+    StrictIntegerField,
 )
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.knowledge.links.services import LIFETIME
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 
 FILE = {
@@ -38,15 +44,32 @@ FILE = {
 }
 
 
+DOWNLOAD_LINK = {
+    "linkId": "link-01k9a3k6w9z2c5f8j1m4q7t0xy",
+    "fileId": FILE["fileId"],
+    "creatorUserId": FILE["creatorUserId"],
+    "createdAt": "2026-01-05T09:14:10.004000Z",
+    "expiresAt": "2026-01-12T09:14:10.004000Z",
+    "revokedAt": None,
+}
+
+
 class FilePageQuery(PageQuery):
     orderBy = OrderByField(
         {
             "createdAt": "created_at",
             "updatedAt": "updated_at",
+            "fileId": "id",
             "fileName": "file_name",
             "status": "status",
+            "contentType": "content_type",
+            "embeddingMode": "embedding_mode",
+            "creatorUserId": "creator_id",
             "sizeBytes": "size_bytes",
-        }
+            "pageCount": "page_count",
+            "chunkCount": "chunk_count",
+        },
+        nullable={"creator_id", "size_bytes", "page_count"},
     )
     query = serializers.CharField(
         required=False, allow_blank=True, max_length=255, help_text="Files whose name contains this."
@@ -96,14 +119,89 @@ class FileSerializer(serializers.Serializer):
     metadata = MetadataField(required=True)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Another year", value={"tags": ["manual"], "metadata": {"year": 2027}}, request_only=True
+        )
+    ]
+)
+class FileUpdateSerializer(serializers.Serializer):
+    """What is left out stays as it is."""
+
+    tags = EditableTagsField(
+        help_text="In place of all tags that it has. Searches are narrowed by them at once."
+    )
+    metadata = EditableMetadataField(
+        help_text="In place of all metadata that it has. Searches are narrowed by it at once."
+    )
+    externalFileUrl = OptionalUrlField(
+        source="external_file_url", max_length=2000, help_text="Where the original lives. `null`: nowhere."
+    )
+    customInstructions = OptionalTextField(
+        source="custom_instructions",
+        max_length=4000,
+        style={"base_template": "textarea.html", "rows": 2},
+        help_text="What the file is. Its passages carry the new words when it is reindexed.",
+    )
+
+
 class FileDeletedSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="File deleted")
     fileId = serializers.CharField(source="pk")
 
 
+class DownloadLinkPageQuery(PageQuery):
+    orderBy = OrderByField({"createdAt": "created_at", "expiresAt": "expires_at"})
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A short link for a week", value={"expiresInDays": 7}, request_only=True)]
+)
+class DownloadLinkInputSerializer(serializers.Serializer):
+    expiresInDays = StrictIntegerField(
+        source="expires_in_days",
+        min_value=1,
+        max_value=LIFETIME.days,
+        required=False,
+        allow_null=True,
+        help_text="Asks for a short link, which lasts so long and can be revoked. Left out: a signed one for an hour.",
+    )
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A short link",
+            value={
+                "downloadLink": "https://kb.example.com/d/6nTk3Vq8cR0aZ2yB5wXf1A",
+                "expiresAt": "2026-01-12T09:14:10.004000Z",
+                "linkId": DOWNLOAD_LINK["linkId"],
+            },
+            response_only=True,
+        )
+    ],
+    many=False,
+)
 class DownloadLinkSerializer(serializers.Serializer):
     downloadLink = serializers.URLField(help_text="Serves the bytes to anyone who has it, until it expires.")
     expiresAt = serializers.DateTimeField()
+    linkId = serializers.CharField(allow_null=True, help_text="Of a short link, by which it is revoked.")
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("A link that works", value=DOWNLOAD_LINK, response_only=True)], many=False
+)
+class ListedDownloadLinkSerializer(serializers.Serializer):
+    """A short link of a file. What it is spelled like was told once, when it was made."""
+
+    linkId = serializers.CharField(source="pk")
+    fileId = serializers.CharField(source="file_id")
+    creatorUserId = serializers.CharField(source="creator_id")
+    createdAt = serializers.DateTimeField(source="created_at")
+    expiresAt = serializers.DateTimeField(source="expires_at")
+    revokedAt = serializers.DateTimeField(source="revoked_at", allow_null=True)
+
+
+DownloadLinkPageSerializer = page_serializer(ListedDownloadLinkSerializer)
 FilePageSerializer = page_serializer(FileSerializer)

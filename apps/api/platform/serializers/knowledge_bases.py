@@ -33,7 +33,18 @@ KNOWLEDGE_BASE = {
 
 
 class KnowledgeBasePageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "title": "title"})
+    orderBy = OrderByField(
+        {
+            "createdAt": "created_at",
+            "updatedAt": "updated_at",
+            "knowledgeBaseId": "id",
+            "title": "title",
+            "type": "type",
+            "isPublic": "is_public",
+            "creatorUserId": "creator_id",
+        },
+        nullable={"creator_id"},
+    )
     includePersonalKBs = serializers.BooleanField(
         default=False, help_text="Whether the caller's own PERSONAL knowledge bases are listed too."
     )
@@ -84,6 +95,12 @@ class KnowledgeBaseInputSerializer(_Described):
     type = StrictChoiceField(
         choices=KnowledgeBaseType.choices, help_text="A PERSONAL knowledge base is seen by its creator only."
     )
+    embeddingModel = EmbeddingModelField(
+        source="embedding_model",
+        required=False,
+        help_text=f"What makes its passages comparable to a query: one of {CHOICES}. Without: the server's default. "
+        "`POST …/reembed` switches to another later.",
+    )
 
 
 @extend_schema_serializer(
@@ -95,12 +112,6 @@ class KnowledgeBaseInputSerializer(_Described):
         )
     ]
 )
-    embeddingModel = EmbeddingModelField(
-        source="embedding_model",
-        required=False,
-        help_text=f"What makes its passages comparable to a query: one of {CHOICES}. Without: the server's default. "
-        "`POST …/reembed` switches to another later.",
-    )
 class KnowledgeBaseUpdateSerializer(_Described):
     isPublic = StrictBooleanField(
         source="is_public",
@@ -123,6 +134,7 @@ class KnowledgeBaseSerializer(serializers.Serializer):
     creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
     isPublic = serializers.BooleanField(source="is_public")
     ocrLanguages = serializers.ListField(source="ocr_languages", child=serializers.CharField())
+    embeddingModel = serializers.CharField(source="embedding_model")
     createdAt = serializers.DateTimeField(source="created_at")
     updatedAt = serializers.DateTimeField(source="updated_at")
 
@@ -133,4 +145,3 @@ class KnowledgeBaseDeletedSerializer(serializers.Serializer):
 
 
 KnowledgeBasePageSerializer = page_serializer(KnowledgeBaseSerializer)
-    embeddingModel = serializers.CharField(source="embedding_model")

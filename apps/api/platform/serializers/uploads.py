@@ -40,6 +40,7 @@ WAITING_FILE = FILE | {
     "chunkCount": 0,
     "uploadUrl": "https://kb.example.com/objects/orgs/…?token=…",
     "multipart": None,
+    "downloadLink": None,
 }
 PART_URL = {"partNumber": 1, "uploadUrl": "https://kb.example.com/objects/orgs/…?token=…"}
 FILE_IN_PARTS = WAITING_FILE | {
@@ -112,6 +113,11 @@ class UploadUrlInputSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Whether it comes in parts, whatever its size. Left out: `sizeBytes` decides.",
     )
+    createDownloadLink = StrictBooleanField(
+        source="create_download_link",
+        default=False,
+        help_text="Whether the answer has a `downloadLink`, which lasts 7 days and works once the bytes are there.",
+    )
 
 
 @extend_schema_serializer(
@@ -165,6 +171,9 @@ class FileWithUploadUrlSerializer(FileSerializer):
         "Null for a file that comes in parts, or waits no longer."
     )
     multipart = serializers.SerializerMethodField(help_text="Null for a file that comes in one piece.")
+    downloadLink = serializers.SerializerMethodField(
+        help_text="The short link that was asked for: told here once, and null without `createDownloadLink`."
+    )
 
     def _upload(self, file: File) -> Upload:
         upload: Upload = self.context["uploads"][file.pk]
@@ -173,6 +182,10 @@ class FileWithUploadUrlSerializer(FileSerializer):
     @extend_schema_field(serializers.URLField(allow_null=True))
     def get_uploadUrl(self, file: File) -> str | None:
         return self._upload(file).url
+
+    @extend_schema_field(serializers.URLField(allow_null=True))
+    def get_downloadLink(self, file: File) -> str | None:
+        return self._upload(file).download_link
 
     @extend_schema_field(MultipartSerializer(allow_null=True))
     def get_multipart(self, file: File) -> dict[str, Any] | None:

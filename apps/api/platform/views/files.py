@@ -1,7 +1,3 @@
-from datetime import timedelta
-
-from django.conf import settings
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +8,8 @@ from apps.api.platform.serializers import events
 from apps.api.platform.serializers import files as s
 from apps.api.platform.views.base import FileView, KnowledgeBaseView
 from apps.events.models import Event
-from apps.knowledge.files import delete_file, download_link, reindex
+from apps.knowledge.attributes import update_file
+from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.uploads import take_upload
 from apps.orgs.roles import Ability
 
@@ -47,7 +44,14 @@ class FileDetailView(FileView):
     """One file, and where it is on its way."""
 
     name = "File"
-    below = {"Events": "events", "Reindex": "reindex", "Download link": "download-link"}
+    below = {
+        "Events": "events",
+        "Reindex": "reindex",
+        "Download link": "download-link",
+        "Short links": "download-links",
+        "Copy to": "copy-to",
+    }
+    inputs = {"PUT": s.FileUpdateSerializer}
 
     @extend_schema(
         operation_id="getFile",
@@ -57,6 +61,21 @@ class FileDetailView(FileView):
     )
     def get(self, request: Request, **_: str) -> Response:
         return self.answer(s.FileSerializer(self.file))
+
+    @extend_schema(
+        operation_id="updateFile",
+        tags=TAGS,
+        summary="Change what is said of a file",
+        description="Tags, metadata, where its original is, and what it is. What is left out stays as it is.",
+        request=s.FileUpdateSerializer,
+        responses={200: s.FileSerializer, **problems(403, 404, body=True)},
+    )
+    def put(self, request: Request, **_: str) -> Response:
+        updated = update_file(self.file, actor_id=self.access.user.pk, **self.validated())
+        return self.answer(s.FileSerializer(updated))
+
+    def form_instance(self) -> object:
+        return self.file
 
     @extend_schema(
         operation_id="deleteFile",
@@ -104,25 +123,6 @@ class ReindexView(FileView):
     def post(self, request: Request, **_: str) -> Response:
         reindex(self.file, actor_id=self.access.user.pk)
         return self.answer(s.FileSerializer(self.reread_file()))
-
-
-class DownloadLinkView(FileView):
-    """A link that serves the file's bytes, for a while, to anyone who has it."""
-
-    name = "Download link"
-    writes = Ability.FILES_READ
-
-    @extend_schema(
-        operation_id="createDownloadLink",
-        tags=TAGS,
-        summary="Get a temporary download link",
-        request=None,
-        responses={200: s.DownloadLinkSerializer, **problems(403, 404, 409, 503)},
-    )
-    def post(self, request: Request, **_: str) -> Response:
-        expires_at = timezone.now() + timedelta(seconds=settings.DOWNLOAD_URL_SECONDS)
-        link = {"downloadLink": download_link(self.file), "expiresAt": expires_at}
-        return self.answer(s.DownloadLinkSerializer(link))
 
 
 class FileEventsView(FileView):

@@ -62,6 +62,8 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
         "Files": "files",
         "Upload a file": "files/upload-url",
         "Search": "search",
+        "Copy to": "copy-to",
+        "Copies": "copies",
         "Embedding model": "reembed",
     }
     inputs = {"PUT": s.KnowledgeBaseUpdateSerializer}

@@ -1,9 +1,11 @@
 """Files on their way in: announced one by one or many at once, in one piece or in parts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +16,8 @@ from apps.api.platform.serializers import uploads as s
 from apps.api.platform.serializers.files import FileSerializer
 from apps.api.platform.views.base import FileView, KnowledgeBaseView
 from apps.base.errors import NotFound
-from apps.knowledge.models import KnowledgeBase
+from apps.knowledge.links.services import create_link
+from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.multipart import abort_upload, arrived_parts, complete_upload, part_urls
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.storage.contracts import PartClaim
@@ -47,9 +50,16 @@ class AnnouncingView(KnowledgeBaseView):
         if len(files) < len(file_ids):
             raise NotFound("What this Idempotency-Key announced was deleted since. Use a new one.")
         return [
-            offer_again(files[file_id], size_bytes=body.get("size_bytes"), among=len(bodies))
+            self._offer_one_again(files[file_id], body, among=len(bodies))
             for file_id, body in zip(file_ids, bodies, strict=True)
         ]
+
+    def _offer_one_again(self, file: File, body: dict[str, Any], *, among: int) -> Upload:
+        upload = offer_again(file, size_bytes=body.get("size_bytes"), among=among)
+        if not body["create_download_link"]:
+            return upload
+        with transaction.atomic():  # a new one: the first is known to who got that answer, and to nobody else
+            return replace(upload, download_link=create_link(file, creator=self.access.user)[1])
 
 
 def _context(uploads: Sequence[Upload]) -> dict[str, Any]:
@@ -75,7 +85,7 @@ class UploadUrlView(AnnouncingView):
         ),
         parameters=[idempotency.PARAMETER],
         request=s.UploadUrlInputSerializer,
-        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 422, 429, 503, body=True)},
+        responses={200: s.FileWithUploadUrlSerializer, **problems(403, 404, 409, 422, 429, 503, body=True)},
     )
     def post(self, request: Request, **_: str) -> Response:
         knowledge_base, body = self.knowledge_base, self.validated()
@@ -101,7 +111,7 @@ class UploadUrlsView(AnnouncingView):
         ),
         parameters=[idempotency.PARAMETER],
         request=s.UploadUrlsInputSerializer,
-        responses={200: s.FilesWithUploadUrlsSerializer, **problems(403, 404, 422, 429, 503, body=True)},
+        responses={200: s.FilesWithUploadUrlsSerializer, **problems(403, 404, 409, 422, 429, 503, body=True)},
     )
     def post(self, request: Request, **_: str) -> Response:
         uploads = self.announce(self.knowledge_base, self.validated()["files"])

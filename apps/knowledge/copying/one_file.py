@@ -1,0 +1,114 @@
+"""Filling one row of a copy: its object inside the store, its vectors inside the index."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from apps.base.errors import Conflict, TemporarilyUnavailable, TooLarge
+from apps.knowledge import leases
+from apps.knowledge.attributes import attributes_of
+from apps.knowledge.contents import ContentKey
+from apps.knowledge.copying.sources import source_of
+from apps.knowledge.leases import Lease
+from apps.knowledge.models import CopyJob, File, KnowledgeBase
+from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
+from apps.orgs.allowances import allowances_of
+from apps.orgs.scope import tenant_scope
+from apps.retrieval import services as retrieval
+
+
+class SourceGone(Conflict):
+    code = "copy_source_gone"
+    default_message = "The file that this was to be a copy of was deleted before it was copied."
+
+
+class SourceUnfinished(TemporarilyUnavailable):
+    code = "copy_source_unfinished"
+    default_message = "The file that this is to be a copy of is being copied itself."
+
+
+class TooManyPages(Conflict):
+    code = "too_many_pages"
+
+
+def copy_one(job: CopyJob, lease: Lease, *, prove_life: Callable[[], None]) -> str:
+    """Make the lease's file READY as a copy of its source, and return "". Where the source is not READY, has another
+    model's vectors, or changes meanwhile, the bytes alone are there, and the sentence returned says why.
+
+    ``prove_life`` is called now and then, and may raise. Raises SourceGone, TooLarge and TooManyPages (the target's
+    organization may not have such a file), QuotaExceeded, ObjectMissing; and what passes: SourceUnfinished,
+    ObjectReplaced, StoreUnavailable, IndexUnavailable, ModelSwitched; and LeaseLost.
+    """
+    file = lease.file
+    found = source_of(job, file)
+    if found is None:
+        raise SourceGone
+    source, base = found
+    if source.copy_job_id is not None:
+        raise SourceUnfinished
+    _check_allowances(source, file.organization_id)
+    copied = object_store().copy(source.key, file.key, content_type=file.content_type, on_progress=prove_life)
+    prove_life()
+    held = File.objects.filter(pk=file.pk, last_revision=lease.revision, status=FileStatus.PROCESSING)
+    if not held.update(size_bytes=copied.stat.size_bytes, etag=copied.stat.etag):
+        raise leases.LeaseLost
+    if source.status != FileStatus.READY or copied.source_etag != source.etag:
+        return "It was copied while its text was not READY, and is read here."
+    if base.embedding_model != lease.model:
+        return (
+            "It was copied from a knowledge base of another embedding model, and is read again for this one."
+        )
+    if not _copy_vectors(source, lease, prove_life=prove_life) or not _is_unchanged(job, source, base):
+        retrieval.delete_revision(lease.address)
+        return "Its source changed while it was copied, and it is read here."
+    leases.complete(
+        lease,
+        chunk_count=source.chunk_count,
+        page_count=source.page_count,
+        payload={"copied": True},
+        languages=source.languages,
+        content=ContentKey(source.content_sha256, source.recipe) if source.content_sha256 else None,
+    )
+    return ""
+
+
+def _copy_vectors(source: File, lease: Lease, *, prove_life: Callable[[], None]) -> bool:
+    """Whether they are all there: as many as the source should have were written, and can be counted."""
+    address = replace(
+        lease.address,
+        organization_id=source.organization_id,
+        knowledge_base_id=source.knowledge_base_id,
+        file_id=source.pk,
+        revision=source.live_revision,
+    )
+    written = retrieval.copy_revision(
+        address, lease.address, attributes_of(lease.file), after_batch=lambda _: prove_life()
+    )
+    stored = retrieval.count_vectors(
+        lease.file.organization_id, file_id=lease.file.pk, revision=lease.revision, model=lease.model
+    )
+    return written == stored == source.chunk_count
+
+
+def _is_unchanged(job: CopyJob, source: File, base: KnowledgeBase) -> bool:
+    """Whether what was copied was live and whole all the while."""
+    with tenant_scope(job.source_organization_id):
+        return File.objects.filter(
+            pk=source.pk,
+            status=FileStatus.READY,
+            live_revision=source.live_revision,
+            etag=source.etag,
+            knowledge_base__embedding_model=base.embedding_model,
+        ).exists()
+
+
+def _check_allowances(source: File, organization_id: str) -> None:
+    allowed = allowances_of(organization_id)
+    if (source.size_bytes or 0) > allowed.max_file_bytes:
+        raise TooLarge(
+            f"The file has {source.size_bytes} bytes; the limit of this organization is {allowed.max_file_bytes}."
+        )
+    if (source.page_count or 0) > allowed.max_pages:
+        raise TooManyPages(
+            f"The file has {source.page_count} pages; the limit of this organization is {allowed.max_pages}."
+        )
