@@ -37,6 +37,17 @@ class Kind(Enum):
         "files whose passages the index does not hold exactly",
         "--repair queues them to be indexed again.",
     )
+    NOT_REEMBEDDED = (
+        "not_reembedded",
+        "files with passages of another model, or of an earlier revision of their own, alone",
+        "Searches don't find them. --repair has their knowledge bases embedded by their own model, as "
+        "manage.py reembed does.",
+    )
+    UNUSED_VECTORS = (
+        "unused_vectors",
+        "files with vectors of a model that their knowledge base does not use",
+        "--repair deletes these vectors.",
+    )
     EXPIRED_LEASE = ("expired_lease", "files whose worker vanished", "The sweep queues them again.")
     FORGOTTEN = ("forgotten", "files that wait without a message in the queue", "The sweep sends them again.")
     OVERDUE_TOMBSTONE = ("overdue_tombstone", "deletions that are not proven yet", "The sweep tries again.")

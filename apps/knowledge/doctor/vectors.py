@@ -7,9 +7,10 @@ from django.db.models import Q, QuerySet
 
 from apps.base.errors import Conflict
 from apps.knowledge.doctor.findings import Kind
+from apps.knowledge.doctor.models import is_at_home, judge_elsewhere
 from apps.knowledge.doctor.patient import Patient, batches, describe, row_batches
 from apps.knowledge.files import reindex
-from apps.knowledge.models import File, Tombstone
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
@@ -30,13 +31,16 @@ def examine_vectors(patient: Patient) -> None:
     for batch in batches(listed):
         patient.report.revisions += len(batch)
         patient.report.vectors += sum(counted.points for counted in batch)
-        rows = File.objects.in_bulk({counted.file_id for counted in batch})
+        rows = File.objects.select_related("knowledge_base").in_bulk({counted.file_id for counted in batch})
         hidden = _hidden(batch)
         for counted in batch:
             row = rows.get(counted.file_id)
             file = row if row and row.organization_id == counted.organization_id else None
             if file and file.live_revision == counted.revision:
-                if file.chunk_count == counted.points:
+                is_whole = is_at_home(file, counted.collection) and file.chunk_count == counted.points
+                if is_whole or (
+                    not is_at_home(file, counted.collection) and judge_elsewhere(patient, counted)
+                ):
                     whole.add(file.pk)
             elif not hidden & {(counted.file_id, counted.revision), (counted.file_id, None)}:
                 _judge_revision(patient, counted)
@@ -105,13 +109,19 @@ def _judge_count(patient: Patient, listed: File) -> None:
     file = _to_be_counted().filter(pk=listed.pk).first()
     if file is None:
         return
-    points = retrieval.count_vectors(file.organization_id, file_id=file.pk, revision=file.live_revision)
+    points = retrieval.count_vectors(
+        file.organization_id, file_id=file.pk, revision=file.live_revision, model=_model_of(file)
+    )
     same = Q(live_revision=file.live_revision, chunk_count=file.chunk_count)
     if points == file.chunk_count or not _to_be_counted().filter(same, pk=file.pk).exists():
         return  # a revision is whole from the moment it is live until it is replaced
     is_queued = patient.is_repair and _reindex(file)
     example = f"{describe(file)}: {points} in the index, {file.chunk_count} expected"
     patient.report.tell(Kind.CHUNK_COUNT, [example], repaired=int(is_queued))
+
+
+def _model_of(file: File) -> str:
+    return KnowledgeBase.objects.values_list("embedding_model", flat=True).get(pk=file.knowledge_base_id)
 
 
 def _reindex(file: File) -> bool:
