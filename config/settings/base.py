@@ -45,6 +45,8 @@ INSTALLED_APPS = [
     "apps.events",
     "apps.retrieval",
     "apps.knowledge",
+    "apps.documents",
+    "apps.agents",
     "apps.api",
     "workers",
     "config.admin.CommonplaceAdminConfig",

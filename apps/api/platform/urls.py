@@ -17,6 +17,7 @@ from apps.api.platform.views import (
 from apps.api.platform.views.audit_log import AuditLogView
 from apps.api.platform.views.reembedding import ReembedView
 from apps.api.platform.views.search import SearchView
+from apps.api.platform.views.usage import UsageView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
 _KNOWLEDGE_BASE = f"{_ORGANIZATION}/knowledgebases/<id:knowledge_base_id>"
@@ -36,6 +37,7 @@ urlpatterns = [
     path(f"{_ORGANIZATION}/api-keys/<id:key_id>", api_keys.ApiKeyView.as_view()),
     path(f"{_ORGANIZATION}/api-keys/<id:key_id>/rotate", api_keys.RotateView.as_view()),
     path(f"{_ORGANIZATION}/audit-log", AuditLogView.as_view()),
+    path(f"{_ORGANIZATION}/usage", UsageView.as_view()),
     path(f"{_ORGANIZATION}/knowledgebases", knowledge_bases.KnowledgeBasesView.as_view()),
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/copy-to", copies.KnowledgeBaseCopyToView.as_view()),
