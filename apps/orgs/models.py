@@ -78,7 +78,8 @@ class Membership(TenantModel):
         default=identifiers.new_membership_id,
         editable=False,
     )
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # An account that is a member of something is deactivated, not deleted: it may be the last OWNER.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     role = models.CharField(max_length=10, choices=Role.choices)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -348,3 +348,9 @@ def test_usage_is_seen_here_and_not_changed(console: Client, tenant: Tenant) -> 
     html = console.get(reverse("admin:orgs_dailyusage_changelist")).content.decode()
     assert "Acme" in html and "4711" in html
     assert console.post(change_url(row), {"requests": 0}).status_code == 403
+
+
+def test_account_of_a_member_is_not_deleted(console: Client, tenant: Tenant) -> None:
+    asked = act(console, User, "delete_selected", tenant.owner, post="yes")
+    assert "Cannot delete user" in asked
+    assert User.objects.filter(pk=tenant.owner.pk).exists()

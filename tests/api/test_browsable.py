@@ -5,6 +5,7 @@ from collections.abc import Callable
 from html import unescape
 from typing import Any
 
+from django.core.mail import EmailMessage
 from django.http import HttpResponse
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -12,8 +13,8 @@ from lxml.html import document_fromstring
 
 from apps.accounts.models import User
 from apps.knowledge.models import File, KnowledgeBase
-from apps.orgs.models import Organization
-from apps.orgs.roles import Role
+from apps.orgs.models import ApiKey, Organization
+from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope
 from tests.conftest import CommittingClient, Tenant, committing
 
@@ -257,3 +258,32 @@ def test_login_leads_nowhere_else(tenant: Tenant) -> None:
         },
     )
     assert answer.headers["Location"] == "/orgs"
+
+
+def test_people_and_keys_are_managed_by_clicking(
+    browser: Client, tenant: Tenant, stranger: Tenant, mailoutbox: list[EmailMessage]
+) -> None:
+    path = hrefs(page(browser, tenant.url))["Members"]
+    assert submit(browser, path, {"email": stranger.owner.email, "role": "EDITOR"}).status_code == 201
+    member = hrefs(page(browser, path))[stranger.owner.email]
+    assert 'id="put-object-form"' in page(browser, member)
+    path = hrefs(page(browser, tenant.url))["Invitations"]
+    assert submit(browser, path, {"email": "grace@example.com", "role": "VIEWER"}).status_code == 201
+    assert [message.to for message in mailoutbox] == [["grace@example.com"]]
+    again = hrefs(page(browser, hrefs(page(browser, path))["grace@example.com"]))["Send again"]
+    assert "less than a minute ago" in submit(browser, again, {}).content.decode()
+    path = hrefs(page(browser, tenant.url))["API keys"]
+    fields = {"name": "widget", "scopes": ["kb.read", "kb.search"], "knowledgeBaseIds": tenant.library.pk}
+    made = submit(browser, path, fields)
+    assert made.status_code == 201 and b"cp_" in made.content
+    everything = submit(browser, path, {"name": "all", "scopes": list(Ability)})
+    assert everything.status_code == 201, everything.content
+    with tenant.scope():
+        widget = ApiKey.objects.get(name="widget")
+        assert (widget.knowledge_base_ids, widget.expires_at) == ([tenant.library.pk], None)
+        assert ApiKey.objects.get(name="all").knowledge_base_ids is None
+    rotate = hrefs(page(browser, hrefs(page(browser, path))["widget"]))["Rotate"]
+    assert submit(browser, rotate, {"overlapSeconds": "60"}).status_code == 200
+    transfer = hrefs(page(browser, tenant.url))["Transfer"]
+    assert submit(browser, transfer, {"userId": stranger.owner.pk}).status_code == 200
+    assert "member.role_changed" in page(browser, f"{tenant.url}/audit-log")

@@ -1,6 +1,8 @@
+import importlib
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from apps.base.errors import NotFound, PermissionDenied, ValidationFailed
@@ -8,6 +10,7 @@ from apps.orgs.access import access_to, organizations_of
 from apps.orgs.keys import create_api_key, find_usable_key
 from apps.orgs.models import ApiKey, Membership
 from apps.orgs.roles import ABILITIES, Ability, Role
+from apps.orgs.scope import system_scope
 from tests.conftest import Tenant
 
 
@@ -76,3 +79,19 @@ def test_key_grants_no_more_than_its_users_role(tenant: Tenant) -> None:
 def test_key_without_scopes_is_refused(tenant: Tenant) -> None:
     with pytest.raises(ValidationFailed):
         create_api_key(organization=tenant.organization, user=tenant.owner, name="nothing", scopes=[])
+
+
+def test_scopes_of_before_become_the_verbs_that_they_stood_for(tenant: Tenant) -> None:
+    migration = importlib.import_module("apps.orgs.migrations.0004_key_scopes_per_verb")
+    with system_scope("test"):
+        ApiKey.objects.update(scopes=["manage", "own", "read", "write"])
+        migration.divide_scopes(apps, None)
+        everything = ApiKey.objects.get()
+        assert everything.abilities == set(Ability)  # no verb fell between two scopes
+        ApiKey.objects.update(scopes=["read"])
+        migration.divide_scopes(apps, None)
+        migration.divide_scopes(apps, None)
+        assert ApiKey.objects.get().abilities == ABILITIES[Role.VIEWER] - {
+            Ability.ORG_LEAVE,
+            Ability.KEYS_OWN,
+        }

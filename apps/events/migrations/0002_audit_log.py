@@ -9,6 +9,12 @@ def mark_what_somebody_did(apps, schema_editor):
     apps.get_model("events", "Event").objects.exclude(actor_id="").update(is_audit=True)
 
 
+def drop_trigger(apps, schema_editor):
+    """Of apps/events/append_only.py. SQLite drops its own with the tables that it rebuilds."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP TRIGGER IF EXISTS event_append_only ON events_event")
+
+
 class Migration(migrations.Migration):
     dependencies = [("events", "0001_initial"), ("orgs", "0001_initial")]
     operations = [
@@ -56,4 +62,5 @@ class Migration(migrations.Migration):
             model_name="event",
             index=models.Index(fields=["organization", "id"], condition=Q(is_audit=True), name="event_audit"),
         ),
+        migrations.RunPython(migrations.RunPython.noop, drop_trigger),
     ]
