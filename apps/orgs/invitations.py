@@ -17,28 +17,23 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.base.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
 from apps.base.origin import note_caller
 from apps.orgs.access import Access
 from apps.orgs.members import find_account, join, lock, require_may_grant
 from apps.orgs.models import Invitation, Membership
+from apps.orgs.rate_limits import DAY, MINUTE, Window, require_room
 from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.signals import announce
 
 logger = logging.getLogger(__name__)
 LIFETIME = timedelta(days=7)
-RESEND_AFTER = timedelta(minutes=1)
-MAX_PENDING = 1000  # of one organization: each is an e-mail to somebody who did not ask for it
+MAX_PENDING = 1000  # of one organization
+# Each is an e-mail to somebody who did not ask for it: to one address from all organizations, and from one to all.
+TO_ADDRESS = (Window(1, MINUTE), Window(5, DAY))
+FROM_ORGANIZATION = Window(500, DAY)
 JOIN_PATH = "/join/"
-
-
-class TooSoon(CommonplaceError):
-    code = "too_soon"
-    http_status = 429
-    retryable = True
-    retry_after_seconds = int(RESEND_AFTER.total_seconds())
-    default_message = "This address was sent an invitation less than a minute ago."
 
 
 def invitations() -> QuerySet[Invitation]:
@@ -51,8 +46,8 @@ def invite(access: Access, *, email: str, role: Role) -> Invitation:
     """Invite an address, and send it the token once this is committed. One that is invited already gets a new token
     and this role; the token before it is worth nothing any more.
 
-    Raises Conflict for a member and when too many are pending, TooSoon, PermissionDenied when an OWNER is invited by
-    somebody who is none.
+    Raises Conflict for a member and when too many are pending, RateLimited, PermissionDenied when an OWNER is
+    invited by somebody who is none.
     """
     require_may_grant(access, role)
     email = email.lower()
@@ -72,7 +67,7 @@ def invite(access: Access, *, email: str, role: Role) -> Invitation:
 def resend(access: Access, invitation_id: str) -> Invitation:
     """Send a new token, which lives as long as the first did; the one before it is worth nothing any more.
 
-    Raises NotFound, TooSoon, and PermissionDenied as ``invite`` does.
+    Raises NotFound, RateLimited, and PermissionDenied as ``invite`` does.
     """
     invitation = Invitation.objects.select_for_update().filter(pk=invitation_id).first()
     if invitation is None:
@@ -137,9 +132,9 @@ def _new_account(email: str, password: str, **person: Any) -> User:
 
 def _send(invitation: Invitation, *, role: Role, invited_by: User) -> Invitation:
     """Give it a new token, and send that when this is committed: a token is nowhere but in its e-mail."""
+    require_room(f"invitations:from:{invitation.organization_id}", FROM_ORGANIZATION)
+    require_room(f"invitations:to:{_hash(invitation.email)}", *TO_ADDRESS)
     now = timezone.now()
-    if invitation.sent_at is not None and now - invitation.sent_at < RESEND_AFTER:
-        raise TooSoon
     token = secrets.token_urlsafe(32)
     invitation.token_hash = _hash(token)
     invitation.role, invitation.invited_by = role, invited_by

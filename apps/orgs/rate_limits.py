@@ -137,6 +137,14 @@ def admit_address(address: str) -> Verdict | None:
     return _admit(f"calls:from:{address}", [Window(limit, MINUTE)]) if limit else Verdict(True)
 
 
+def require_room(what: str, *windows: Window) -> None:
+    """Count something rarer than calls, of which there may be so many under this name. Raises RateLimited, and
+    ValkeyAway as above."""
+    verdict = _admit(what, list(windows))
+    if verdict is not None and not verdict.is_admitted:
+        raise RateLimited(verdict)
+
+
 def _admit(key: str, windows: list[Window], *, written_down_for: str = "") -> Verdict | None:
     arguments: list[str | int] = [key, PENDING_USAGE, written_down_for]
     for window in windows:

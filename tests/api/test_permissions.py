@@ -24,8 +24,12 @@ from tests.conftest import Tenant
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 
-# What other routes name in their paths: a call is refused before anybody looks whether there is such a thing.
-UNKNOWN = {name: f"{name}-unknown" for name in ("copyId", "linkId", "jobId")}
+
+class Arguments(dict[str, str]):
+    """What paths name. A call is refused before anybody looks whether there is such a thing: most need not exist."""
+
+    def __missing__(self, name: str) -> str:
+        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,16 @@ def walk(tenant: Tenant, waiting_file: File, invitation: Invitation, found: list
     member = User.objects.create_user("member@example.com", "correct horse battery")
     with tenant.scope():
         Membership.objects.create(organization=tenant.organization, user=member, role=Role.VIEWER)
-    arguments = UNKNOWN | {
-        "organizationId": tenant.organization.pk,
-        "knowledgeBaseId": tenant.library.pk,
-        "fileId": waiting_file.pk,
-        "userId": member.pk,
-        "invitationId": invitation.pk,
-    }
+    arguments = Arguments(
+        organizationId=tenant.organization.pk,
+        knowledgeBaseId=tenant.library.pk,
+        fileId=waiting_file.pk,
+        userId=member.pk,
+        invitationId=invitation.pk,
+    )
 
     def is_allowed(caller: Caller, call: Call) -> bool:
-        url = call.path.format(**arguments, keyId=caller.key_id)
+        url = call.path.format_map(Arguments(arguments, keyId=caller.key_id))
         with transaction.atomic():
             answer = caller.client.generic(call.method, url, b"{}", content_type="application/json")
             transaction.set_rollback(True)
@@ -167,8 +171,8 @@ allowed is a 403; what is in another organization, or beyond a key's bounds, a 4
 
 `DELETE …/members/{{userId}}` of oneself, which is leaving, takes `org.leave` and no more. Making and unmaking an OWNER
 takes `owners.manage` besides what the call itself takes. Of API keys everybody sees and revokes their own, and whoever
-has `keys.manage` besides, everybody's. `GET /orgs` and `POST /orgs` are open to every account; the verb is what a key
-needs.
+has `keys.manage` besides, everybody's. A copy takes in the target what making it there takes. `GET /orgs` and
+`POST /orgs` are open to every account; the verb is what a key needs.
 
 | call | verb | {roles} |
 | --- | --- | {dashes} |

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.test import Client
@@ -12,7 +14,7 @@ from apps.accounts.models import User
 from apps.events.models import Event
 from apps.orgs.models import Invitation, Membership
 from apps.orgs.roles import Ability, Role
-from tests.conftest import CommittingClient, Tenant
+from tests.conftest import CommittingClient, Tenant, client_with_key
 
 ADDRESS, PASSWORD = "grace@example.com", "a long enough phrase"
 
@@ -37,6 +39,8 @@ def accept(client: CommittingClient, token: str, **body: str) -> Any:
 
 
 def age(tenant: Tenant, by: timedelta) -> None:
+    """Let time pass, for the one invitation and for what was counted."""
+    redis.Redis.from_url(settings.BROKER_URL).flushall()
     with tenant.scope():
         invitation = Invitation.objects.get()
         invitation.sent_at -= by
@@ -133,6 +137,7 @@ def test_expired_revoked_and_unknown_tokens_look_the_same(
     assert api.get(f"{tenant.url}/invitations/{invited['invitationId']}").json()["isExpired"] is True
     gone = api.delete(f"{tenant.url}/invitations/{invited['invitationId']}")
     assert gone.json() == {"message": "Invitation revoked", "invitationId": invited["invitationId"]}
+    redis.Redis.from_url(settings.BROKER_URL).flushall()
     invite(api, tenant)
     api.delete(f"{tenant.url}/invitations/{only_id(api, tenant)}")
     revoked = accept(anonymous, token_of(mailoutbox[1]), password=PASSWORD)
@@ -147,7 +152,11 @@ def test_sending_again_ends_the_link_before(
 ) -> None:
     url = f"{tenant.url}/invitations/{invite(api, tenant)['invitationId']}/resend"
     early = api.post(url)
-    assert (early.status_code, early.json()["error"]["code"], early["Retry-After"]) == (429, "too_soon", "60")
+    assert (early.status_code, early.json()["error"]["code"], early["Retry-After"]) == (
+        429,
+        "rate_limited",
+        "60",
+    )
     age(tenant, timedelta(days=8))
     assert api.post(url).json()["isExpired"] is False
     first, second = map(token_of, mailoutbox)
@@ -164,6 +173,18 @@ def test_inviting_again_changes_the_role_of_the_one_invitation(
     again = invite(api, tenant, "Grace@EXAMPLE.com", "ADMIN")
     assert (again["invitationId"], again["role"]) == (first["invitationId"], "ADMIN")
     assert api.get(f"{tenant.url}/invitations").json()["totalRows"] == 1
+
+
+def test_revoking_in_between_sends_nobody_more(
+    api: CommittingClient, tenant: Tenant, stranger: Tenant
+) -> None:
+    invited = invite(api, tenant)
+    api.delete(f"{tenant.url}/invitations/{invited['invitationId']}")
+    body = {"email": ADDRESS, "role": "VIEWER"}
+    assert api.post(f"{tenant.url}/invitations", body, format="json").status_code == 429
+    elsewhere = client_with_key(stranger.secret)
+    assert elsewhere.post(f"{stranger.url}/members", body, format="json").status_code == 429
+    assert api.get(f"{tenant.url}/invitations").json()["items"] == []
 
 
 def test_member_is_not_invited_and_joining_ends_an_invitation(

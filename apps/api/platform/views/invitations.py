@@ -43,7 +43,8 @@ class InvitationsView(OrganizationView):
         summary="Invite an address",
         description=(
             "Sends a link that works once, for 7 days, for this address alone. An address that was invited "
-            "before gets a new link and this role, and the link before it ends; not twice within a minute (429). "
+            "before gets a new link and this role, and the link before it ends. One a minute and five a day go to an "
+            "address, and 500 a day from an organization (429). "
             "If the mail server is away the invitation is there all the same, and can be sent again."
         ),
         request=s.InvitationInputSerializer,
@@ -102,7 +103,7 @@ class ResendView(OrganizationView):
         operation_id="resendInvitation",
         tags=TAGS,
         summary="Send an invitation again",
-        description="A new link, which works for 7 days; the one before it ends. Not within a minute (429).",
+        description="A new link, which works for 7 days; the one before it ends; not within a minute (429).",
         request=None,
         responses={200: s.InvitationSerializer, **problems(403, 404, 429)},
     )
