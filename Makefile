@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check permissions bench bench-ingest bench-footprint bench-memory formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz check permissions bench bench-ingest bench-quality bench-footprint bench-memory formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -44,6 +44,9 @@ bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORP
 
 bench-ingest: $(VENV)/.dev .venv-peer/.installed  ## from PUT to READY beside a LlamaIndex pipeline; EVAL_DIR, CORPUS_DIR
 	$(BIN)/python -m benchmarks.ingest_peer .venv-peer/bin/python
+
+bench-quality: $(VENV)/.dev  ## docs/quality.md: nDCG, recall and MRR of each leg and of the whole; EVAL_DIR, COLLECTIONS, MODELS
+	$(BIN)/python -m benchmarks.quality
 
 bench-memory: $(VENV)/.dev  ## resident memory over a PDF of a thousand pages and a scan of a hundred
 	$(BIN)/python -m benchmarks.long_documents
