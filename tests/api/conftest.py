@@ -22,7 +22,7 @@ from apps.knowledge.uploads import request_upload
 from apps.orgs.access import access_to
 from apps.orgs.invitations import invite
 from apps.orgs.keys import create_api_key
-from apps.orgs.models import Invitation, Membership
+from apps.orgs.models import ApiKey, Invitation, Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import tenant_scope
 from tests.conftest import CommittingClient, Tenant, client_with_key
@@ -126,3 +126,22 @@ def personal(tenant: Tenant) -> KnowledgeBase:
             llm_description="Mine.",
             type=KnowledgeBaseType.PERSONAL,
         )
+
+
+@pytest.fixture
+def arguments(
+    tenant: Tenant, waiting_file: File, invitation: Invitation, copy_job: CopyJob, short_link: DownloadLink
+) -> dict[str, str]:
+    """Real ids of the tenant, by the name that routes give them."""
+    with tenant.scope():
+        key_id = ApiKey.objects.get().pk
+    return {
+        "organization_id": tenant.organization.pk,
+        "knowledge_base_id": tenant.library.pk,
+        "file_id": waiting_file.pk,
+        "user_id": tenant.owner.pk,
+        "key_id": key_id,
+        "invitation_id": invitation.pk,
+        "copy_id": copy_job.pk,
+        "link_id": short_link.pk,
+    }

@@ -1,4 +1,7 @@
-"""Anything may be sent: the answer is never a 5xx, always one that the OpenAPI document tells, in its shape."""
+"""What no schema tells of may be sent: halves of characters, numbers that no machine holds, bytes that are no JSON.
+
+The answer is one that the OpenAPI document tells all the same. test_operations.py sends what the document is about.
+"""
 
 import json
 from collections.abc import Callable
@@ -47,7 +50,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 FUZZ = settings(
-    max_examples=60,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     database=None,
@@ -67,14 +70,6 @@ def operations_with_body() -> list[tuple[str, str]]:
         for path, methods in document()["paths"].items()
         for method, operation in methods.items()
         if "requestBody" in operation
-    ]
-
-
-def operations_with_query() -> list[str]:
-    return [
-        path
-        for path, methods in document()["paths"].items()
-        if any(parameter["in"] == "query" for parameter in methods.get("get", {}).get("parameters", []))
     ]
 
 
@@ -143,27 +138,6 @@ def send_bodies(api: CommittingClient, method: str, path: str, url: str) -> None
         elsewhere = ("/complete", "/transfer", "/accept", "/copy-to")
         assert send(example) < 300 or path.endswith(elsewhere), example
     send_changed()
-
-
-def test_no_query_makes_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
-    found = operations_with_query()
-    assert len(found) >= 4
-    for path in found:
-        send_queries(api, path, path.format(**arguments))
-
-
-def send_queries(api: CommittingClient, path: str, url: str) -> None:
-    operation = document()["paths"][path]["get"]
-    names = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"]
-    texts = TEXTS.filter(lambda text: "\ud800" not in text)
-    values = texts | st.integers().map(str) | st.sampled_from(["1e9", "READY", "name", "-createdAt"])
-
-    @FUZZ
-    @given(query=st.dictionaries(st.sampled_from(names), values, max_size=3))
-    def send(query: dict[str, str]) -> None:
-        check(api.get(url, query), operation, query)
-
-    send()
 
 
 def test_no_bytes_make_it_stumble(api: CommittingClient, arguments: dict[str, str]) -> None:
