@@ -114,6 +114,18 @@ class Client:
     def reindex(self, file_id: str) -> JSON:
         return self._send("POST", f"{self._library}/files/{file_id}/reindex")
 
+    def create_knowledge_base(self, title: str) -> str:
+        body = {"title": title, "llmDescription": title, "type": "ORGANIZATION"}
+        path = f"/orgs/{self.organization_id}/knowledgebases"
+        return str(self._send("POST", path, json=body)["knowledgeBaseId"])
+
+    def copy_to(self, organization_id: str) -> JSON:
+        """Have the library copied. Returns the new knowledge base, and under ``copy`` how far it is."""
+        return self._send("POST", f"{self._library}/copy-to", json={"targetOrganizationId": organization_id})
+
+    def copy(self, copy_id: str) -> JSON:
+        return self._send("GET", f"{self._library}/copies/{copy_id}")
+
     def search(self, query: str, *, limit: int = 10, **filters: Any) -> list[JSON]:
         answer = self._send(
             "POST", f"{self._library}/search", json={"query": query, "limit": limit, **filters}
