@@ -18,6 +18,7 @@ from django.utils import timezone
 from apps.base.errors import CommonplaceError, NotFound
 from apps.events.services import record
 from apps.knowledge.models import AttributeUpdate, File
+from apps.knowledge.signals import announce_change
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import FileAttributes
@@ -40,6 +41,7 @@ def update_file(file: File, *, actor_id: str = "", **changes: Any) -> File:
         raise NotFound("There is no such file.")
     changed = {name: value for name, value in changes.items() if not _is_same(getattr(current, name), value)}
     if changed:
+        before = {name: getattr(current, name) for name in changed}
         File.objects.filter(pk=current.pk).update(**changed, updated_at=timezone.now())
         current.refresh_from_db()
         record(
@@ -50,6 +52,7 @@ def update_file(file: File, *, actor_id: str = "", **changes: Any) -> File:
             actor_id=actor_id,
             payload={"changed": sorted(changed)},
         )
+        announce_change(current, before=before, actor_id=actor_id)
         if FILTERED_BY & set(changed):
             tell_index_soon(current)
     return current

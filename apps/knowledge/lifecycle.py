@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.events.services import record
 from apps.knowledge.models import File
+from apps.knowledge.signals import announce_change
 from apps.knowledge.statuses import FileStatus
 
 S = FileStatus
@@ -55,6 +56,7 @@ def transition(
         "error_code": error_code,
         "updated_at": timezone.now(),
     }
+    before = {name: getattr(file, name) for name in changes}
     with transaction.atomic():
         if not File.objects.filter(**guard).update(**changes):
             return False
@@ -70,4 +72,5 @@ def transition(
             | ({"errorCode": error_code} if error_code else {})
             | (payload or {}),
         )
+        announce_change(file, before=before, actor_id=actor_id)
     return True

@@ -21,6 +21,7 @@ from apps.knowledge.links.services import create_link
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import object_key
+from apps.knowledge.signals import announce_change
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import MAX_PARTS, MIN_PART_BYTES
@@ -233,6 +234,7 @@ def _record(
             actor_id=creator.pk,
             payload={"to": file.status, "fileName": file.file_name},
         )
+        announce_change(file, before=None, actor_id=creator.pk)
     links = {
         file.pk: create_link(file, creator=creator)[1]
         for file, one in zip(files, prepared, strict=True)

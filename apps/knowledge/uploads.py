@@ -17,6 +17,7 @@ from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import parse_object_key
 from apps.knowledge.quotas import QuotaExceeded
+from apps.knowledge.signals import announce_change
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
@@ -178,6 +179,7 @@ def _note_stored(row: QuerySet[File], file: File, stat: ObjectStat) -> None:
     """Raises QuotaExceeded, with nothing changed."""
     with transaction.atomic():
         if row.update(size_bytes=stat.size_bytes, etag=stat.etag):
+            announce_change(row.get(), before={"size_bytes": file.size_bytes, "etag": file.etag})
             quotas.ensure_within(file.organization_id, size_bytes=_growth(file, stat))
 
 

@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 
 from apps.events.services import record_each
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
+from apps.knowledge.signals import announce_change
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import tenant_scope
 
@@ -47,6 +48,8 @@ def make_rows(job: CopyJob, target: KnowledgeBase, sources: Sequence[File]) -> l
         knowledge_base_id=target.pk,
         actor_id=job.creator_id or "",
     )
+    for row in rows:
+        announce_change(row, before=None, actor_id=job.creator_id or "")
     return rows
 
 
