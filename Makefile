@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-footprint bench-memory formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-footprint bench-memory formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -22,6 +22,10 @@ test-faults: $(VENV)/.dev  ## 300 files, three workers, kill -9 and every outage
 test-fairness: $(VENV)/.dev  ## one organization's file behind another's thousand, on each topology
 	$(BIN)/python -m pytest --topology full --long -q -s tests/faults/test_fairness.py $(ARGS)
 	$(BIN)/python -m pytest --topology embedded --long -q -s tests/faults/test_fairness.py $(ARGS)
+
+test-switching: $(VENV)/.dev  ## 10,000 searches while files are indexed again and embedding models switched, on each topology
+	$(BIN)/python -m pytest --topology embedded --long -q -s tests/faults/test_switching.py $(ARGS)
+	$(BIN)/python -m pytest --topology full --long -q -s tests/faults/test_switching.py $(ARGS)
 
 test-schemas: $(VENV)/.dev  ## every operation called by everybody, many times; SCHEMA_EXAMPLES says how often
 	SCHEMA_EXAMPLES=$${SCHEMA_EXAMPLES:-100} $(BIN)/python -m pytest --topology embedded --timeout 0 -q tests/api/test_operations.py $(ARGS)

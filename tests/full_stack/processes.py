@@ -34,6 +34,7 @@ def commands() -> dict[str, list[str]]:
         "ingest": [*celery, "worker", "-Q", "ingest", "-n", "ingest@%h", "-c", "2"],
         "copies": [*celery, "worker", "-Q", "copies", "-n", "copies@%h", "-c", "1"],
         "maintenance": [*celery, "worker", "-Q", "maintenance", "-n", "maintenance@%h", "-c", "1"],
+        "reembedding": [*celery, "worker", "-Q", "reembedding", "-n", "reembedding@%h", "-c", "1"],
         "beat": [*celery, "beat"],
         "events": [sys.executable, "manage.py", "consume_storage_events"],
     }
