@@ -119,7 +119,9 @@ def _membership(user_id: str) -> Membership:
 
 
 def _require_another_owner(user_id: str) -> None:
-    if not Membership.objects.filter(role=Role.OWNER).exclude(user_id=user_id).exists():
+    """One who can sign in: a deactivated account owns nothing that anybody could manage."""
+    others = Membership.objects.filter(role=Role.OWNER, user__is_active=True).exclude(user_id=user_id)
+    if not others.exists():
         raise Conflict("This is the last OWNER. Make another member OWNER first, or delete the organization.")
 
 

@@ -122,6 +122,17 @@ def test_last_owner_can_not_leave_or_step_down(api: CommittingClient, tenant: Te
     assert roles(tenant) == {tenant.owner.email: "OWNER"}
 
 
+def test_owner_who_can_not_sign_in_is_none_to_leave_it_to(
+    api: CommittingClient, tenant: Tenant, make_member: MakeMember
+) -> None:
+    other, _ = make_member(Role.OWNER)
+    User.objects.filter(pk=other.pk).update(is_active=False)
+    url = f"{tenant.url}/members/{tenant.owner.pk}"
+    assert api.delete(url).status_code == 409
+    User.objects.filter(pk=other.pk).update(is_active=True)
+    assert api.delete(url).status_code == 200
+
+
 def test_anybody_else_leaves_and_their_keys_end(
     tenant: Tenant, make_member: MakeMember, anonymous: CommittingClient, api: CommittingClient
 ) -> None:
