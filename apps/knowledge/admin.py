@@ -189,3 +189,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     list_display = ("file_id", "revision", "organization_id", "purge_after", "attempts", "last_error")
     search_fields = ("=file_id", "=knowledge_base_id", "=organization_id")
     ordering = ("purge_after",)
+
+
+# Those of parts of this app, each beside the code that it serves.
+import apps.knowledge.copying.admin  # noqa: E402
+import apps.knowledge.links.admin  # noqa: E402, F401

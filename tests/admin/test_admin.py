@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.events.models import Event
-from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.models import CopyJob, DownloadLink, File, KnowledgeBase, Tombstone
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.uploads import request_upload
 from apps.orgs.models import ApiKey, Invitation, Membership, Organization, Plan
@@ -29,6 +29,8 @@ EVERY_MODEL = (
     File,
     Event,
     Tombstone,
+    CopyJob,
+    DownloadLink,
     DailyUsage,
     DailyStorage,
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.client import JSON, Client
+from benchmarks.live_server import Facts
 from tests.fixtures import documents
 from tests.full_stack.processes import Stack
 from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_until_ready
@@ -10,6 +11,7 @@ from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_unti
 pytestmark = pytest.mark.topology("full")
 PAGES = 200
 SENTENCES_A_PAGE = 15
+SHELF = 6
 
 
 def _book() -> bytes:
@@ -39,6 +41,29 @@ def test_file_whose_worker_process_is_killed_becomes_ready_with_exactly_its_chun
     assert file["chunkCount"] == undisturbed["chunkCount"]
     assert _steps(client, file_id)[-4:] == ["PROCESSING", "ENQUEUED", "PROCESSING", "READY"]
     assert _passages(client, file_id) == _passages(client, undisturbed["fileId"])
+
+
+def test_copy_whose_worker_process_is_killed_goes_on(client: Client, stack: Stack, facts: Facts) -> None:
+    source = client.create_knowledge_base("Shelf")
+    with Client(facts | {"knowledge_base_id": source}, timeout_seconds=30) as shelf:
+        book = _book()
+        files = [shelf.upload(f"{number}.pdf", book, "application/pdf") for number in range(SHELF)]
+        chunks = {wait_until_ready(shelf, file_id)["chunkCount"] for file_id in files}
+        passages = _passages(shelf, files[0])
+        made = shelf.copy_to(shelf.organization_id)
+        copy_id = made["copy"]["copyId"]
+        wait_until(lambda: shelf.copy(copy_id)["filesDone"] >= 1, timeout_seconds=30, what="one is copied")
+        stack.kill("copies")
+        assert shelf.copy(copy_id)["filesDone"] < SHELF
+        stack.start("copies")
+        wait_until(
+            lambda: shelf.copy(copy_id)["status"] == "SUCCEEDED", timeout_seconds=90, what="all are copied"
+        )
+    with Client(facts | {"knowledge_base_id": made["knowledgeBaseId"]}, timeout_seconds=30) as copied:
+        found = list(copied.files())
+        assert len(found) == SHELF and {file["chunkCount"] for file in found} == chunks
+        assert all(copied.events(file["fileId"])[-1]["payload"]["copied"] for file in found)
+        assert _passages(copied, found[0]["fileId"]) == passages
 
 
 def test_file_whose_web_and_maintenance_are_killed_goes_on(client: Client, stack: Stack) -> None:

@@ -91,7 +91,7 @@ def list_more(hold: Hold) -> int:
                 job.source_organization_id,
                 job.source_knowledge_base_id,
                 until=job.created_at,
-                after=current.listed_until,
+                job=current,
             )
             sources = list(found[:LISTED])
         if sources:
@@ -99,7 +99,7 @@ def list_more(hold: Hold) -> int:
             rows = make_rows(current, target, sources)
             size_bytes = sum(row.size_bytes or 0 for row in rows)
             quotas.ensure_within(job.organization_id, files=len(rows), size_bytes=size_bytes)
-            _update(hold, listed_until=sources[-1].pk)
+            _update(hold, listed_until=sources[-1].pk, listed_until_at=sources[-1].created_at)
     return len(sources)
 
 

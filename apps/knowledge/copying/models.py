@@ -38,6 +38,7 @@ class CopyJob(TenantModel):
     listed_until = models.CharField(
         max_length=identifiers.MAX_LENGTH, blank=True, help_text="The last source file that got a row."
     )
+    listed_until_at = models.DateTimeField(null=True, help_text="When that one was made.")
     files_total = models.PositiveIntegerField()
     files_done = models.PositiveIntegerField(default=0)
     files_failed = models.PositiveIntegerField(default=0)

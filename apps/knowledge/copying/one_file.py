@@ -1,7 +1,6 @@
 """Filling one row of a copy: its object inside the store, its vectors inside the index."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from apps.base.errors import Conflict, TemporarilyUnavailable, TooLarge
 from apps.knowledge import leases
@@ -15,6 +14,8 @@ from apps.knowledge.storage import object_store
 from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
+from apps.retrieval.passages import RevisionAddress
+from apps.retrieval.reembedding import reembed_revision
 
 
 class SourceGone(Conflict):
@@ -32,8 +33,9 @@ class TooManyPages(Conflict):
 
 
 def copy_one(job: CopyJob, lease: Lease, *, prove_life: Callable[[], None]) -> str:
-    """Make the lease's file READY as a copy of its source, and return "". Where the source is not READY, has another
-    model's vectors, or changes meanwhile, the bytes alone are there, and the sentence returned says why.
+    """Make the lease's file READY as a copy of its source, and return "". Where the source is not READY, or changes
+    meanwhile, the bytes alone are there, and the sentence returned says why. Vectors of another model than the
+    target's are made of the source's passages: nothing is parsed.
 
     ``prove_life`` is called now and then, and may raise. Raises SourceGone, TooLarge and TooManyPages (the target's
     organization may not have such a file), QuotaExceeded, ObjectMissing; and what passes: SourceUnfinished,
@@ -54,40 +56,47 @@ def copy_one(job: CopyJob, lease: Lease, *, prove_life: Callable[[], None]) -> s
         raise leases.LeaseLost
     if source.status != FileStatus.READY or copied.source_etag != source.etag:
         return "It was copied while its text was not READY, and is read here."
-    if base.embedding_model != lease.model:
-        return (
-            "It was copied from a knowledge base of another embedding model, and is read again for this one."
-        )
-    if not _copy_vectors(source, lease, prove_life=prove_life) or not _is_unchanged(job, source, base):
+    is_same_model = base.embedding_model == lease.model
+    chunk_count = _copy_vectors(source, base, lease, prove_life=prove_life)
+    if not chunk_count or not _is_unchanged(job, source, base):
         retrieval.delete_revision(lease.address)
         return "Its source changed while it was copied, and it is read here."
+    is_known = is_same_model and source.content_sha256  # a recipe names the model
     leases.complete(
         lease,
-        chunk_count=source.chunk_count,
+        chunk_count=chunk_count,
         page_count=source.page_count,
-        payload={"copied": True},
+        payload={"copied": True} if is_same_model else {"copied": True, "reembedded": True},
         languages=source.languages,
-        content=ContentKey(source.content_sha256, source.recipe) if source.content_sha256 else None,
+        content=ContentKey(source.content_sha256, source.recipe) if is_known else None,
     )
     return ""
 
 
-def _copy_vectors(source: File, lease: Lease, *, prove_life: Callable[[], None]) -> bool:
-    """Whether they are all there: as many as the source should have were written, and can be counted."""
-    address = replace(
-        lease.address,
-        organization_id=source.organization_id,
-        knowledge_base_id=source.knowledge_base_id,
-        file_id=source.pk,
-        revision=source.live_revision,
+def _copy_vectors(source: File, base: KnowledgeBase, lease: Lease, *, prove_life: Callable[[], None]) -> int:
+    """How many there are now; 0 unless every passage that the source should have was found, and what was made of
+    them can be counted."""
+    address = RevisionAddress(
+        source.organization_id,
+        source.knowledge_base_id,
+        source.pk,
+        source.live_revision,
+        base.embedding_model,
     )
-    written = retrieval.copy_revision(
-        address, lease.address, attributes_of(lease.file), after_batch=lambda _: prove_life()
-    )
+    attributes = attributes_of(lease.file)
+
+    def after_batch(_: int) -> None:
+        prove_life()
+
+    if base.embedding_model == lease.model:
+        read = written = retrieval.copy_revision(address, lease.address, attributes, after_batch=after_batch)
+    else:
+        made = reembed_revision(address, lease.address, attributes, after_batch=after_batch)
+        read, written = made.read, made.written
     stored = retrieval.count_vectors(
         lease.file.organization_id, file_id=lease.file.pk, revision=lease.revision, model=lease.model
     )
-    return written == stored == source.chunk_count
+    return stored if read == source.chunk_count and stored == written else 0
 
 
 def _is_unchanged(job: CopyJob, source: File, base: KnowledgeBase) -> bool:
@@ -97,6 +106,7 @@ def _is_unchanged(job: CopyJob, source: File, base: KnowledgeBase) -> bool:
             pk=source.pk,
             status=FileStatus.READY,
             live_revision=source.live_revision,
+            chunk_count=source.chunk_count,
             etag=source.etag,
             knowledge_base__embedding_model=base.embedding_model,
         ).exists()

@@ -19,12 +19,16 @@ def copyable(files: QuerySet[File]) -> QuerySet[File]:
 
 
 def sources_of(
-    organization_id: str, knowledge_base_id: str, *, until: datetime, after: str = ""
+    organization_id: str, knowledge_base_id: str, *, until: datetime, job: CopyJob | None = None
 ) -> QuerySet[File]:
-    """In the scope of ``organization_id``: its knowledge base's files with bytes that were there at ``until`` and come
-    behind the id ``after``, by id."""
+    """In the scope of ``organization_id``: its knowledge base's files with bytes that were there at ``until``, in the
+    order of a knowledge base's list, whose index serves this too; with a ``job``, those it has not listed yet."""
     files = File.objects.filter(knowledge_base_id=knowledge_base_id, organization_id=organization_id)
-    return copyable(files).filter(created_at__lte=until, pk__gt=after).order_by("pk")
+    if job is not None and job.listed_until_at is not None:
+        files = files.filter(created_at__gte=job.listed_until_at).exclude(
+            created_at=job.listed_until_at, pk__lte=job.listed_until
+        )
+    return copyable(files).filter(created_at__lte=until).order_by("created_at", "pk")
 
 
 def source_of(job: CopyJob, file: File) -> tuple[File, KnowledgeBase] | None:

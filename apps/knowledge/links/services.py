@@ -59,8 +59,13 @@ def revoke_link(link: DownloadLink, *, access: Access) -> DownloadLink:
     """
     if link.creator_id != access.user.pk and Ability.FILES_WRITE not in access.abilities:
         raise PermissionDenied("Only who made this link, or may change the file, can revoke it.")
+    return revoke(link, actor_id=access.user.pk)
+
+
+def revoke(link: DownloadLink, *, actor_id: str) -> DownloadLink:
+    """Whoever asks for it, in a transaction of the caller. Safe to repeat."""
     if DownloadLink.objects.filter(pk=link.pk, revoked_at=None).update(revoked_at=timezone.now()):
-        _record("file.link_revoked", link, link.file, actor_id=access.user.pk)
+        _record("file.link_revoked", link, link.file, actor_id=actor_id)
         link.refresh_from_db()
     return link
 

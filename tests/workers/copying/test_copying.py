@@ -30,6 +30,7 @@ from tests.workers.reuse.conftest import LONG_AGO, CountingEmbedder, assert_well
 pytestmark = pytest.mark.django_db
 Run = Callable[[], int]
 FILES = 50
+E5 = "multilingual-e5-small"
 CARRIED = (
     "file_name",
     "content_type",
@@ -216,21 +217,28 @@ def test_files_that_are_not_ready_are_left_out_or_read_where_they_come(
     assert found_in(made["knowledgeBaseId"], SENTENCES[1])[0] == "queued.txt"
 
 
-def test_file_goes_through_the_pipeline_into_a_knowledge_base_of_another_model(
+def test_file_is_embedded_and_not_parsed_for_a_knowledge_base_of_another_model(
     tenant: Tenant, api: CommittingClient, ingest: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = ingest("swift.txt", SENTENCES[3].encode(), "text/plain")
+    original = ingest("swift.txt", SENTENCES[3].encode(), "text/plain", tags=["wing"])
     with tenant.scope():
-        other = create_knowledge_base(organization=tenant.organization, creator=tenant.owner, title="Other")
-        KnowledgeBase.objects.filter(pk=tenant.library.pk).update(embedding_model="of-another-name")
+        other = create_knowledge_base(
+            organization=tenant.organization, creator=tenant.owner, title="Other", embedding_model=E5
+        )
+    monkeypatch.setattr("workers.pipeline.ingest.parse_document", lambda *_, **__: 1 / 0)
     made = copy_one_file(api, original, tenant, other)
     run_workers()
     (copy,) = files_in(other.pk)
-    assert (copy.pk, copy.status) == (made["fileId"], FileStatus.READY)
-    with tenant.scope():
-        ready = Event.objects.filter(subject_id=copy.pk, kind="file.ready").get()
-    assert "copied" not in ready.payload
+    assert (copy.pk, copy.status, copy.chunk_count) == (made["fileId"], FileStatus.READY, 1)
+    counts = [
+        retrieval.count_vectors(copy.organization_id, file_id=copy.pk, model=model)
+        for model in (original.knowledge_base.embedding_model, E5)
+    ]
+    assert counts == [0, 1]
+    assert copy.recipe == ""
+    assert found_in(other.pk, "Where do swifts sleep?", tags=["wing"]) == ["swift.txt"]
     assert job_of(made).files_done == 1
+    assert_well(tenant)
 
 
 def test_source_deleted_before_its_turn_is_an_honest_error(

@@ -59,10 +59,10 @@ def meet_copy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Callab
     def arrange(number: int, act: Callable[[], None]) -> None:
         copied = 0
 
-        def watched(source: File, lease: Any, **kwargs: Any) -> bool:
+        def watched(*args: Any, **kwargs: Any) -> int:
             nonlocal copied
             copied += 1
-            result = original(source, lease, **kwargs)
+            result = original(*args, **kwargs)
             if copied == number:
                 act()
             return result
@@ -179,9 +179,9 @@ def test_worker_that_is_stopped_gives_the_copy_and_its_file_back(
     made = copy_library(session, tenant, branch)
     copy_vectors = one_file._copy_vectors
 
-    def stop(source: File, lease: Any, *, prove_life: Callable[[], None]) -> bool:
+    def stop(*args: Any, **kwargs: Any) -> int:
         stopping.request_stop()
-        return copy_vectors(source, lease, prove_life=prove_life)
+        return copy_vectors(*args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(one_file, "_copy_vectors", stop)
@@ -248,10 +248,10 @@ def test_source_that_changes_while_it_is_copied_is_read_where_it_comes(
     made = copy_one_file(session, library[1], tenant, branch.library)
     copy_vectors = one_file._copy_vectors
 
-    def changed(source: File, lease: Any, **kwargs: Any) -> bool:
+    def changed(source: File, *args: Any, **kwargs: Any) -> int:
         with tenant.scope():
             change(source)
-        return copy_vectors(source, lease, **kwargs)
+        return copy_vectors(source, *args, **kwargs)
 
     monkeypatch.setattr(one_file, "_copy_vectors", changed)
     run_workers()
