@@ -1,6 +1,7 @@
 """What can be known to be wrong with retrieval's settings before the first search."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from apps.retrieval.embedding.registry import MODELS
+from apps.retrieval.reranking import MODEL_FILE, TOKENIZER_FILE
 
 BACKENDS = ("auto", "torch", "openvino")
 
@@ -56,6 +58,24 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 f"QDRANT_URL is {url!r}, which is not a server's address.",
                 hint="Write it like http://qdrant:6333, or leave it empty for the embedded index.",
                 id="retrieval.E004",
+            )
+        )
+    if folder := settings.RERANKER_DIR:
+        missing = [name for name in (MODEL_FILE, TOKENIZER_FILE) if not (Path(folder) / name).is_file()]
+        if missing:
+            problems.append(
+                Error(
+                    f"RERANKER_DIR is {str(folder)!r}, where there is no {' and no '.join(missing)}.",
+                    hint="Name a folder with a cross-encoder in ONNX form, or leave it empty for none.",
+                    id="retrieval.E007",
+                )
+            )
+    if settings.QDRANT_LAYOUT["quantization"] not in ("", "int8"):
+        problems.append(
+            Error(
+                f"QDRANT_QUANTIZATION is {settings.QDRANT_LAYOUT['quantization']!r}.",
+                hint="Set it to int8, or leave it empty.",
+                id="retrieval.E006",
             )
         )
     if settings.EMBEDDING_THREADS < 0:

@@ -104,6 +104,13 @@ class SparseEncoder(Protocol):
         """The query's terms as passages in each of these languages have them; none count as English."""
 
 
+class Reranker(Protocol):
+    """Reads a query and a text together. Safe to call from several threads at once."""
+
+    def relevances(self, query: str, texts: Sequence[str], *, timeout_seconds: float) -> FloatArray | None:
+        """Return how relevant each text is, (n,) float32 in 0–1; None when that takes longer than is allowed."""
+
+
 class VectorIndex(Protocol):
     """Keeps every tenant's vectors of one model, in one collection. Safe to call from several threads at once.
 

@@ -10,6 +10,7 @@ from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
 from apps.retrieval.payload import vector_id
+from apps.retrieval.reranking import rerank
 from apps.retrieval.runtime import every_index, get_embedder, get_index, get_sparse_encoder
 
 
@@ -76,6 +77,8 @@ def search_passages(
     if limit < 1 or not query.strip():
         return []
     enough = limit * MAX_JOINED_CHUNKS  # chunks, to fill the page even if all of them were neighbours
+    if settings.RERANKER_DIR:
+        enough = max(enough, settings.RERANK_PASSAGES)
     encode_sparse = get_sparse_encoder().encode_query
     pools: list[tuple[CosineScale, list[Candidate]]] = []
     scope_of: dict[str, SearchScope] = {}
@@ -106,7 +109,7 @@ def search_passages(
         for ranked in best
         if (found := stored.get(ranked.point_id)) is not None  # deleted since the candidates were found
     ]
-    return arrange(passages, limit=limit)
+    return arrange(rerank(passages, query), limit=limit)
 
 
 def delete_revision(address: RevisionAddress) -> None:

@@ -262,6 +262,9 @@ EMBEDDING_BACKEND = env.str(
 )  # torch, openvino; auto: the faster that works
 EMBEDDING_CACHE_DIR = Path(env.str("EMBEDDING_CACHE_DIR", default=str(DATA_DIR / "models")))
 EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
+RERANKER_DIR = env.str("RERANKER_DIR", default="")  # empty: none
+RERANK_PASSAGES = env.int("RERANK_PASSAGES", default=20)
+RERANK_SECONDS = env.float("RERANK_SECONDS", default=2.0)
 
 # --- HTTP -------------------------------------------------------------------------------------------
 HTTP_THREADS = env.int("HTTP_THREADS", default=16)
