@@ -4,7 +4,6 @@ import hashlib
 import logging
 import secrets
 from datetime import timedelta
-from smtplib import SMTPException
 from typing import Any
 from urllib.parse import urljoin
 
@@ -141,7 +140,7 @@ def _send(invitation: Invitation, *, role: Role, invited_by: User) -> Invitation
     invitation.sent_at, invitation.expires_at = now, now + LIFETIME
     invitation.save()
     _announce("invitation.sent", invitation)
-    transaction.on_commit(lambda: _mail(invitation, token))
+    transaction.on_commit(lambda: _mail(invitation, token), robust=True)
     return invitation
 
 
@@ -158,7 +157,7 @@ def _mail(invitation: Invitation, token: str) -> None:
     )
     try:
         send_mail(subject, text, None, [invitation.email])
-    except (OSError, SMTPException):
+    except OSError:  # SMTP's own errors among them
         logger.exception("The invitation %s could not be sent. It can be sent again.", invitation.pk)
 
 

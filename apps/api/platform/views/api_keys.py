@@ -19,13 +19,22 @@ from apps.orgs.roles import Ability
 TAGS = ["API keys"]
 
 
-class ApiKeysView(OrganizationView):
+class _KeysView(OrganizationView):
+    reads = writes = Ability.KEYS_OWN
+
+    def answer_with_secret(self, key: ApiKey, secret: str, *, status: int = 200) -> Response:
+        """The one answer that tells it: nothing on the way is to keep it."""
+        answer = self.answer(s.ApiKeyWithSecretSerializer(key, context={"secret": secret}), status=status)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class ApiKeysView(_KeysView):
     """Your API keys; an ADMIN sees everybody's."""
 
     name = "API keys"
     item_id, item_title = "keyId", "name"
     inputs = {"POST": s.ApiKeyInputSerializer}
-    reads = writes = Ability.KEYS_OWN
 
     @extend_schema(
         operation_id="listApiKeys",
@@ -57,7 +66,7 @@ class ApiKeysView(OrganizationView):
         if "scopes" in body:
             body["scopes"] = {Ability(scope) for scope in body["scopes"]}
         key, secret = make_key(self.access, **body)
-        return self.answer(s.ApiKeyWithSecretSerializer(key, context={"secret": secret}), status=201)
+        return self.answer_with_secret(key, secret, status=201)
 
     def check_knowledge_bases(self, ids: Sequence[str]) -> None:
         """Raises ValidationError for what the caller can't see."""
@@ -66,10 +75,8 @@ class ApiKeysView(OrganizationView):
             raise ValidationError({"knowledgeBaseIds": [f"There is no such knowledge base: {unknown[0]}"]})
 
 
-class _KeyView(OrganizationView):
+class _KeyView(_KeysView):
     """Below ``…/api-keys/{key_id}``."""
-
-    reads = writes = Ability.KEYS_OWN
 
     @cached_property
     def key(self) -> ApiKey:
@@ -126,5 +133,4 @@ class RotateView(_KeyView):
     )
     def post(self, request: Request, **_: str) -> Response:
         overlap = timedelta(seconds=self.validated()["overlap_seconds"])
-        key, secret = rotate_key(self.access, self.key, overlap=overlap)
-        return self.answer(s.ApiKeyWithSecretSerializer(key, context={"secret": secret}))
+        return self.answer_with_secret(*rotate_key(self.access, self.key, overlap=overlap))
