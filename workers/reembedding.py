@@ -14,7 +14,7 @@ from functools import partial
 
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from apps.base.errors import CommonplaceError, TemporarilyUnavailable
 from apps.knowledge import dispatch
@@ -89,6 +89,8 @@ class _Slice:
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
         self._ends = time.monotonic() + SLICE_SECONDS
+        # One file may take long. What would be killed at its time limit, and begun anew, must not rest so long.
+        self._rests_until = time.monotonic() + settings.TASK_TIME_LIMIT_SECONDS / 4
         self._renewed_at = time.monotonic()
         self._worked_since = time.monotonic()
         self._file: File | None = None
@@ -129,7 +131,7 @@ class _Slice:
                 current = File.objects.filter(pk=file.pk).first()
                 if current is not None and attributes_of(current) != attributes_of(file):
                     tell_index_soon(current)  # some of the vectors were written with the old ones
-        except _NotWanted:
+        except (_NotWanted, IntegrityError):  # or deleted just as it was noted
             retrieval.delete_revision(target)
         finally:
             self._file = None
@@ -153,7 +155,7 @@ class _Slice:
 
     def _after_batch(self, _: int) -> None:
         self._prove_life()
-        if claims.files_wait():
+        if time.monotonic() < self._rests_until and claims.files_wait():
             worked = time.monotonic() - self._worked_since
             wait_for_stop(min(REST_SHARE * worked, LONGEST_REST_SECONDS))
         self._worked_since = time.monotonic()

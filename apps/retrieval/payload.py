@@ -1,6 +1,7 @@
 """What is stored beside each vector: the same ids, keys and values in every engine."""
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
 # Part of the collection's name: raise it when a change here makes old points unreadable.
 LAYOUT_VERSION = 1
 COLLECTION_PREFIX = "passages-v"
+_COLLECTION = re.compile(rf"{COLLECTION_PREFIX}\d+-.+-\d+")
 DENSE, SPARSE = "dense", "bm25"
 
 ORGANIZATION = "organization_id"
@@ -28,6 +30,11 @@ _POINT_NAMESPACE = uuid.UUID("6f0e7a52-4d4f-5a0e-9c0b-2f6f3f0b7c11")
 def collection_name(embedder_name: str, dimension: int) -> str:
     """Return the one collection for a model: other vectors, or another layout, get another name."""
     return f"{COLLECTION_PREFIX}{LAYOUT_VERSION}-{embedder_name}-{dimension}"
+
+
+def is_collection_name(name: str) -> bool:
+    """Whether it is one that ``collection_name`` gives: other things may be kept beside the product's."""
+    return bool(_COLLECTION.fullmatch(name))
 
 
 def dimension_of(collection: str) -> int:

@@ -371,3 +371,9 @@ def test_copy_needs_to_know_whose_its_ends_are(index: VectorIndex) -> None:
         with pytest.raises(ValueError, match="belongs"):
             index.copy_revision(address(), target, FileAttributes())
     assert list(index.all_revisions()) == [RevisionCount(index.collection, "org-a", "file-a", 1, 1)]
+
+
+def test_index_names_the_products_collections_and_nobody_elses(open_index: OpenIndex) -> None:
+    """The test's own has a name that the product would not give."""
+    index = open_index()
+    assert index.collection not in index.collections()

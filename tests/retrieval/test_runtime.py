@@ -1,17 +1,20 @@
 """Which parts a process gets, and when."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 
-from apps.retrieval import runtime
+from apps.retrieval import runtime, services
 from apps.retrieval.contracts import Embedder
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.engines.server import ServerIndex
-from tests.retrieval.material import MODEL
+from apps.retrieval.passages import RevisionAddress
+from tests.retrieval.material import MODEL, put
 from tests.services.qdrant_server import QdrantServer
 
 
@@ -41,6 +44,34 @@ def test_collection_is_named_after_the_model(fresh: Any, tmp_path: Path, embedde
     (collection,) = tmp_path.iterdir()
     assert embedder.name in collection.name
     assert collection.name.endswith(f"-{embedder.dimension}")
+
+
+def test_every_collection_there_is_is_found_whatever_model_made_it(fresh: Any, tmp_path: Path) -> None:
+    """Of a model that is gone, or an earlier revision of one: deleting and counting must miss none."""
+    retired = "passages-v1-retired-model-0.9.1-16"
+    runtime._indexes.get(retired)
+    (tmp_path / "passages-of-somebody-else").mkdir()
+    assert {index.collection for index in runtime.every_index()} == {runtime.collection_of(MODEL), retired}
+    address = RevisionAddress("org", "kb", "file", 1, "retired-model")
+    put(runtime._indexes.get(retired), address, "a text")
+    assert services.count_vectors("org") == 1
+    services.delete_file("org", "file")
+    assert services.count_vectors("org") == 0
+
+
+def test_multilingual_model_is_not_loaded_before_it_is_met(fresh: Any) -> None:
+    program = """
+import django, sys
+django.setup()
+from apps.retrieval import runtime, services
+services.prepare()
+print(sorted(runtime._embedders._parts))
+"""
+    environment = os.environ | {"VECTOR_DIR": "", "DATA_DIR": str(fresh.VECTOR_DIR)}
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    ).stdout
+    assert output.splitlines()[-1] == "['all-minilm-l6-v2']"
 
 
 def test_forked_process_does_not_use_the_parents_parts(fresh: Any) -> None:

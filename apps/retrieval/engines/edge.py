@@ -39,9 +39,8 @@ class EdgeIndex(HybridIndex):
         )
 
     def collections(self) -> list[str]:
-        return sorted(
-            pointer.parent.name for pointer in self._root.glob(f"{payload.COLLECTION_PREFIX}*/CURRENT")
-        )
+        names = (pointer.parent.name for pointer in self._root.glob("*/CURRENT"))
+        return sorted(filter(payload.is_collection_name, names))
 
     def check(self) -> None:
         self._store.read(lambda shard: shard.info())
