@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-footprint bench-memory formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-footprint bench-memory bench-limits formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
@@ -57,6 +57,9 @@ bench-quality: $(VENV)/.dev  ## docs/quality.md: nDCG, recall and MRR of each le
 
 bench-memory: $(VENV)/.dev  ## resident memory over a PDF of a thousand pages and a scan of a hundred
 	$(BIN)/python -m benchmarks.long_documents
+
+bench-limits: $(VENV)/.dev  ## what a counted call costs, and summing what an organization stores
+	$(BIN)/python -m benchmarks.limits
 
 formats: $(VENV)/.dev  ## docs/formats.md: what becomes of each document in CORPUS_DIR, and whether that is right
 	$(BIN)/python -m benchmarks.formats

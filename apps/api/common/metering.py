@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from django.http import HttpRequest
 
+from apps.api.common.origin import address_of
 from apps.orgs.models import Organization
 from apps.orgs.rate_limits import RateLimited, Verdict, admit, admit_address
 
@@ -21,7 +22,7 @@ def count_for_organization(request: HttpRequest, organization: Organization, *, 
 
 def count_for_address(request: HttpRequest) -> None:
     """For a request without a key that can be used. Raises RateLimited, and ValkeyAway as above."""
-    _keep(request, admit_address(_network_of(request.META.get("REMOTE_ADDR", ""))))
+    _keep(request, admit_address(_network_of(address_of(request))))
 
 
 def rate_limit_headers(request: HttpRequest) -> Mapping[str, str]:
@@ -46,11 +47,10 @@ def _keep(request: HttpRequest, verdict: Verdict | None) -> None:
         raise RateLimited(verdict)
 
 
-def _network_of(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"  # a unix socket's peer has none
+def _network_of(address: str | None) -> str:
+    if address is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped:
             return str(parsed.ipv4_mapped)
