@@ -9,7 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 
 app = Celery(
-    "commonplace", include=["workers.ingest", "workers.copies", "workers.maintenance", "workers.reembedding"]
+    "commonplace",
+    include=[
+        "workers.ingest",
+        "workers.copies",
+        "workers.etl",
+        "workers.maintenance",
+        "workers.reembedding",
+        "workers.runs",
+    ],
 )
 app.config_from_object("django.conf:settings", namespace="CELERY")
 

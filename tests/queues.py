@@ -7,7 +7,7 @@ from django.test import TestCase
 
 from config import celery_app
 
-QUEUES = ("ingest", "copies", "maintenance", "reembedding")
+QUEUES = ("ingest", "copies", "etl", "runs", "maintenance", "reembedding")
 
 
 def run_queued_tasks() -> int:

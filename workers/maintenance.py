@@ -5,16 +5,16 @@ from django.conf import settings
 
 from apps.events.retention import forget_old_events as forget_events
 from apps.knowledge import purge, quotas
-from apps.knowledge import sweep as sweeping
 from apps.knowledge.models import Tombstone
 from apps.orgs import usage
 from apps.orgs.scope import tenant_scope
 from workers.storage_events import consume_what_waits
+from workers.sweeping import sweep as sweep_everything
 
 
 @shared_task
 def sweep() -> None:
-    sweeping.sweep()
+    sweep_everything()
 
 
 @shared_task

@@ -54,6 +54,13 @@ class KnowledgeBase(TenantModel):
     languages = models.JSONField(
         default=list, editable=False, help_text="ISO 639-1 codes: of the files' text, as it was indexed."
     )
+    agent_id = models.CharField(  # noqa: DJ001 - unique where there is one
+        max_length=identifiers.MAX_LENGTH,
+        null=True,
+        unique=True,
+        editable=False,
+        help_text="The agent whose personal knowledge base it is.",
+    )
     creator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )

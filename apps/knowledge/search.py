@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.reading import pages_of
 from apps.orgs.prepared import PreparedQuery
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
@@ -24,13 +25,8 @@ class Found:
 
     @property
     def pages(self) -> str | None:
-        """``"5"``, ``"5-7"``, or None for a format without pages."""
-        chunk = self.passage.chunk
-        if chunk.page_start is None:
-            return None
-        if chunk.page_end in (None, chunk.page_start):
-            return str(chunk.page_start)
-        return f"{chunk.page_start}-{chunk.page_end}"
+        """As ``pages_of`` tells them."""
+        return pages_of(self.passage.chunk)
 
 
 def search(

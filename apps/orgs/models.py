@@ -33,6 +33,9 @@ class Plan(models.Model):
     max_storage_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
     max_files = models.PositiveIntegerField(null=True, blank=True, help_text=_ALL_FILES)
     max_chunks = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
+    max_tokens_per_month = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of language models, in a calendar month (UTC). Empty: no limit."
+    )
     # Bounds on one file, named as the settings they narrow: apps/orgs/allowances.py.
     max_file_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_AS_SET)
     max_pages = models.PositiveIntegerField(null=True, blank=True, help_text=_AS_SET)

@@ -22,9 +22,16 @@ class Ability(models.TextChoices):
     KB_READ = "kb.read", "list and read knowledge bases"
     KB_SEARCH = "kb.search", "search knowledge bases"
     FILES_READ = "files.read", "list, read and download files"
+    AGENTS_READ = "agents.read", "read agents, action chains and what their runs did"
+    DOCUMENTS_READ = "documents.read", "read documents and their versions"
+    ETLS_READ = "etls.read", "read ETLs and their runs, and try their conditions"
     KB_CREATE = "kb.create", "make knowledge bases"
     KB_MANAGE = "kb.manage", "change and delete knowledge bases"
     FILES_WRITE = "files.write", "upload, change, reindex and delete files"
+    AGENTS_MANAGE = "agents.manage", "make, change and delete agents and action chains"
+    AGENTS_RUN = "agents.run", "run agents and action chains, retry and cancel runs"
+    DOCUMENTS_WRITE = "documents.write", "write, change and delete documents"
+    ETLS_MANAGE = "etls.manage", "make, change, delete and run ETLs"
     ORG_MANAGE = "org.manage", "change the organization; as a key's scope also: make new ones"
     MEMBERS_MANAGE = "members.manage", "invite, add and remove members, and change their roles"
     KEYS_MANAGE = "keys.manage", "see and revoke everybody's API keys"
@@ -41,9 +48,16 @@ LEAST_ROLE: dict[Ability, Role] = {
     Ability.KB_READ: Role.VIEWER,
     Ability.KB_SEARCH: Role.VIEWER,
     Ability.FILES_READ: Role.VIEWER,
+    Ability.AGENTS_READ: Role.VIEWER,
+    Ability.DOCUMENTS_READ: Role.VIEWER,
+    Ability.ETLS_READ: Role.VIEWER,
     Ability.KB_CREATE: Role.EDITOR,
     Ability.KB_MANAGE: Role.EDITOR,
     Ability.FILES_WRITE: Role.EDITOR,
+    Ability.AGENTS_MANAGE: Role.EDITOR,
+    Ability.AGENTS_RUN: Role.EDITOR,
+    Ability.DOCUMENTS_WRITE: Role.EDITOR,
+    Ability.ETLS_MANAGE: Role.EDITOR,
     Ability.ORG_MANAGE: Role.ADMIN,
     Ability.MEMBERS_MANAGE: Role.ADMIN,
     Ability.KEYS_MANAGE: Role.ADMIN,

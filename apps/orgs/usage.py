@@ -8,14 +8,14 @@ from functools import partial
 
 import redis
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from apps.base.identifiers import new_id
 from apps.base.valkey import Valkey, ValkeyAway, valkey
 from apps.orgs.models import Organization
 from apps.orgs.rate_limits import PENDING_USAGE
-from apps.orgs.scope import system_scope
+from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.usage_models import DailyUsage, UsageBatch
 
 logger = logging.getLogger(__name__)
@@ -96,3 +96,22 @@ def _write(batch_id: str, batch: dict[str, str]) -> int:
                 DailyUsage.objects.filter(pk=row.pk).update(**added)
         UsageBatch.objects.filter(written_at__lt=timezone.now() - REMEMBERED).delete()
     return sum(counters.get("requests", 0) for counters in counts.values())
+
+
+@transaction.atomic
+def charge_tokens(organization_id: str, tokens: int, *, key_id: str = "") -> None:
+    """Count tokens of a language model as used today, by way of this key ("": of none). At once, and in a row: they
+    cost money, and a budget is held against them."""
+    with tenant_scope(organization_id):
+        row, _ = DailyUsage.objects.get_or_create(
+            organization_id=organization_id, day=timezone.now().date(), key_id=key_id
+        )
+        DailyUsage.objects.filter(pk=row.pk).update(tokens=F("tokens") + tokens)
+
+
+def tokens_this_month(organization_id: str) -> int:
+    """Of the calendar month, in UTC."""
+    first = timezone.now().date().replace(day=1)
+    with tenant_scope(organization_id):
+        rows = DailyUsage.objects.filter(organization_id=organization_id, day__gte=first)
+        return int(rows.aggregate(used=Sum("tokens", default=0))["used"])

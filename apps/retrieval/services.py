@@ -5,7 +5,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from django.conf import settings
 
 from apps.retrieval.arrangement import MAX_JOINED_CHUNKS, arrange
-from apps.retrieval.contracts import Candidate, EncodedChunk, EncodedQuery, RevisionCount, StoredChunk
+from apps.retrieval.contracts import (
+    Candidate,
+    EncodedChunk,
+    EncodedQuery,
+    FloatArray,
+    RevisionCount,
+    StoredChunk,
+)
 from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
@@ -176,3 +183,19 @@ def iterate_all_revisions() -> Iterator[RevisionCount]:
 def check_index() -> None:
     """Return when the index answers; else raise IndexUnavailable."""
     get_index(settings.EMBEDDING_MODEL).check()
+
+
+def read_chunks(address: RevisionAddress) -> Iterator[EncodedChunk]:
+    """The revision's chunks with their vectors, in no order that means anything. Raises IndexUnavailable."""
+    for some in get_index(address.model).read_revision(address):
+        yield from some
+
+
+def embed_texts(model: str, texts: Sequence[str]) -> FloatArray:
+    """(n, dim) float32 of passages, L2-normalized, for what is compared and not kept. Raises EmbedderUnavailable."""
+    return get_embedder(model).embed_passages(texts)
+
+
+def embed_query(model: str, query: str) -> FloatArray:
+    """(dim,) float32, L2-normalized. Raises EmbedderUnavailable."""
+    return get_embedder(model).embed_query(query)

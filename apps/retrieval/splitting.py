@@ -4,11 +4,18 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 # After a full stop and white space, after a CJK full stop, at a line's end (a table's row, a line of code).
 _SENTENCE_START = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+(?=\S)|(?<=[。！？])(?=\S)|\n\s*(?=\S)")
 # A model may make one token of a thousand characters ("unknown"); for our measure a token has at most these.
 MAX_TOKEN_CHARS = 32
+
+
+def sentences_of(text: str) -> list[str]:
+    """The text's sentences, or a table's rows, without the white space between them."""
+    starts = [0, *(found.end() for found in _SENTENCE_START.finditer(text)), len(text)]
+    return [piece for start, end in pairwise(starts) if (piece := text[start:end].strip())]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # Maintenance has a thread of its own: the sweep must not wait behind files.
 MAINTENANCE_THREADS = 1
 COPY_THREADS = 1  # and so have copies: ten thousand files that are copied keep no upload waiting
+ETL_THREADS = 1  # which only start runs, a few milliseconds each
 REEMBEDDING_THREADS = 1  # which rests while files wait
 WAIT_SECONDS = 0.05  # for the next message, before a worker looks at everything else again
 
@@ -32,7 +33,9 @@ def running_celery() -> Iterator[None]:
     workers = [
         _worker("ingest", settings.INGEST_THREADS),
         _worker("copies", COPY_THREADS),
+        _worker("etl", ETL_THREADS),
         _worker("maintenance", MAINTENANCE_THREADS),
+        _worker("runs", settings.RUN_THREADS),
         _worker("reembedding", REEMBEDDING_THREADS),
     ]
     threads = [threading.Thread(target=worker.start, name=f"celery-{worker.hostname}") for worker in workers]

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "apps.knowledge",
     "apps.documents",
     "apps.agents",
+    "apps.etl",
     "apps.api",
     "workers",
     "config.admin.CommonplaceAdminConfig",
@@ -126,6 +127,27 @@ REDISPATCH_AFTER_SECONDS = env.int("REDISPATCH_AFTER_SECONDS", default=60)
 # A revision that was replaced stays this long, so that a search begun before the flip still finds it whole.
 STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=30)
 
+# --- automation -------------------------------------------------------------------------------------
+ETL_MAX_DEPTH = env.int("ETL_MAX_DEPTH", default=5)  # runs in a row, each started by what the one before did
+RUN_THREADS = env.int("RUN_THREADS", default=2)
+MAX_RUN_ATTEMPTS = env.int("MAX_RUN_ATTEMPTS", default=3)
+MAX_RUN_FAULTS = env.int("MAX_RUN_FAULTS", default=8)
+RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", default=90)  # 0: for ever
+CALL_URL_TIMEOUT_SECONDS = env.float("CALL_URL_TIMEOUT_SECONDS", default=30.0)
+CALL_URL_MAX_BYTES = env.int("CALL_URL_MAX_BYTES", default=MEGABYTE)
+OUTBOUND_HOSTS = tuple(env.list("OUTBOUND_HOSTS", default=[]))  # empty: any on the public internet
+OUTBOUND_PRIVATE_HOSTS = tuple(env.list("OUTBOUND_PRIVATE_HOSTS", default=[]))
+
+# --- language model ---------------------------------------------------------------------------------
+LLM_BASE_URL = env.str("LLM_BASE_URL", default="")  # empty: agents answer by extracts
+LLM_API_KEY = env.str("LLM_API_KEY", default="")
+LLM_MODEL = env.str("LLM_MODEL", default="")
+LLM_MODELS = tuple(env.list("LLM_MODELS", default=[]))  # empty: whatever an agent names
+LLM_TIMEOUT_SECONDS = env.float("LLM_TIMEOUT_SECONDS", default=60.0)
+LLM_MAX_RETRIES = env.int("LLM_MAX_RETRIES", default=2)
+LLM_MAX_OUTPUT_TOKENS = env.int("LLM_MAX_OUTPUT_TOKENS", default=2000)
+LLM_CONTEXT_CHARS = env.int("LLM_CONTEXT_CHARS", default=40_000)
+
 # --- broker -----------------------------------------------------------------------------------------
 # Without BROKER_URL, `manage.py serve` starts the bundled Valkey on this socket.
 VALKEY_SOCKET = valkey_socket(DATA_DIR)
@@ -152,8 +174,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_ROUTES = {
     "workers.ingest.*": {"queue": "ingest"},
     "workers.copies.*": {"queue": "copies"},
+    "workers.etl.*": {"queue": "etl"},
     "workers.maintenance.*": {"queue": "maintenance"},
     "workers.reembedding.*": {"queue": "reembedding"},
+    "workers.runs.*": {"queue": "runs"},
 }
 USAGE_INTERVAL_SECONDS = env.int("USAGE_INTERVAL_SECONDS", default=15)
 STORAGE_INTERVAL_SECONDS = env.int("STORAGE_INTERVAL_SECONDS", default=3600)
@@ -161,6 +185,11 @@ CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # it keeps no file: every entry
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "workers.maintenance.sweep",
+        "schedule": SWEEP_INTERVAL_SECONDS,
+        "options": {"expires": SWEEP_INTERVAL_SECONDS},
+    },
+    "etl": {
+        "task": "workers.etl.start_waiting",
         "schedule": SWEEP_INTERVAL_SECONDS,
         "options": {"expires": SWEEP_INTERVAL_SECONDS},
     },
@@ -255,6 +284,16 @@ MULTIPART_UPLOAD_SECONDS = env.int("MULTIPART_UPLOAD_SECONDS", default=86_400)
 # --- retrieval --------------------------------------------------------------------------------------
 QDRANT_URL = env.str("QDRANT_URL", default="")  # empty: Qdrant Edge in VECTOR_DIR
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="") or None
+QDRANT_LAYOUT = {  # of the server's collections: apps/retrieval/engines/server_layout.py
+    "shard_number": env.int("QDRANT_SHARD_NUMBER", default=0) or None,
+    "replication_factor": env.int("QDRANT_REPLICATION_FACTOR", default=0) or None,
+    "write_consistency_factor": env.int("QDRANT_WRITE_CONSISTENCY_FACTOR", default=0) or None,
+    "on_disk_vectors": env.bool("QDRANT_ON_DISK_VECTORS", default=False),
+    "on_disk_payload": env.bool("QDRANT_ON_DISK_PAYLOAD", default=True),
+    "quantization": env.str("QDRANT_QUANTIZATION", default=""),  # or "int8"
+    "hnsw_m": env.int("QDRANT_HNSW_M", default=16),
+    "hnsw_ef_construct": env.int("QDRANT_HNSW_EF_CONSTRUCT", default=100),
+}
 VECTOR_DIR = DATA_DIR / "vectors"
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="all-minilm-l6-v2")  # of a new knowledge base
 EMBEDDING_BACKEND = env.str(

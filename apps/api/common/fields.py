@@ -14,8 +14,14 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-MAX_TAGS, MAX_TAG_CHARS = 50, 100
-MAX_METADATA_KEYS, MAX_METADATA_KEY_CHARS, MAX_METADATA_VALUE_CHARS = 50, 100, 1000
+from apps.knowledge.attribute_limits import (
+    MAX_METADATA_KEY_CHARS,
+    MAX_METADATA_KEYS,
+    MAX_METADATA_VALUE_CHARS,
+    MAX_TAG_CHARS,
+    MAX_TAGS,
+)
+
 WEB_SCHEMES = ("http", "https")
 INT64 = range(-(2**63), 2**63)  # what the index can hold
 

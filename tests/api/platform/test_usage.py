@@ -82,6 +82,7 @@ def test_plan_and_what_is_stored_are_told(
         "maxFiles": None,
         "maxBytes": None,
         "maxChunks": None,
+        "maxTokensPerMonth": None,
     }
     assert (told["files"], told["bytes"], told["chunks"]) == (1, len(TEXT), 1)
     today = told["days"][-1]

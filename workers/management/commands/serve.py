@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.base.valkey import Valkey
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.folder import FolderStore
-from apps.knowledge.sweep import sweep
 from apps.orgs.usage import write_down_usage
 from apps.retrieval import runtime
 from config.embedded.celery_threads import running_celery
@@ -17,6 +16,7 @@ from config.embedded.first_run import FirstRun, ensure_first_run, facts_path
 from config.embedded.server import PortInUse, bind, serve, warming_up
 from config.embedded.valkey import ValkeyFailed, running_valkey
 from workers.stopping import stop_on_signals
+from workers.sweeping import sweep
 
 
 class Command(BaseCommand):
@@ -47,7 +47,9 @@ class Command(BaseCommand):
         self.stdout.write("Stopped.")
 
     def _start_broker(self, stack: ExitStack) -> None:
-        if settings.VALKEY_SOCKET.exists():  # a server that was killed left its Valkey behind, with what it counted
+        if (
+            settings.VALKEY_SOCKET.exists()
+        ):  # a server that was killed left its Valkey behind, with what it counted
             write_down_usage(Valkey(settings.VALKEY_URL))
         try:
             stack.enter_context(

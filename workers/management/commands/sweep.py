@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from apps.knowledge.sweep import sweep
 from workers.stopping import repeat_until_stopped, stop_on_signals
+from workers.sweeping import sweep
 
 
 class Command(BaseCommand):

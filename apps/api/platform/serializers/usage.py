@@ -18,6 +18,7 @@ USAGE = {
         "maxFiles": 10000,
         "maxBytes": 10737418240,
         "maxChunks": None,
+        "maxTokensPerMonth": 1000000,
     },
     "files": 12,
     "bytes": 4821130,
@@ -86,6 +87,7 @@ class PlanSerializer(serializers.Serializer):
     maxFiles = serializers.IntegerField(source="max_files", allow_null=True)
     maxBytes = serializers.IntegerField(source="max_storage_bytes", allow_null=True)
     maxChunks = serializers.IntegerField(source="max_chunks", allow_null=True)
+    maxTokensPerMonth = serializers.IntegerField(source="max_tokens_per_month", allow_null=True)
 
 
 class KeyUsageSerializer(serializers.Serializer):

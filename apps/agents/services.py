@@ -1,0 +1,147 @@
+"""Making, changing and deleting agents and chains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.agents.chains import checked_steps
+from apps.agents.language.gateway import ModelUnknown, check_model
+from apps.agents.models import ActionChain, Agent
+from apps.agents.tools.registry import TOOLS
+from apps.base.errors import NotFound, ValidationFailed
+from apps.events.services import record
+from apps.knowledge.knowledge_bases import create_knowledge_base
+from apps.knowledge.models import KnowledgeBase
+from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.access import Access
+from apps.orgs.models import Organization
+from apps.orgs.roles import Ability
+
+MAX_KNOWLEDGE_BASES = 50
+
+
+@transaction.atomic
+def create_agent(access: Access, **columns: Any) -> Agent:
+    """Raises ValidationFailed for models, tools and knowledge bases that there are not, for this caller."""
+    agent = Agent(organization=access.organization, creator=access.user, **columns)
+    _check_agent(access, columns)
+    agent.save(force_insert=True)
+    _record("agent.created", agent)
+    return agent
+
+
+@transaction.atomic
+def update_agent(access: Access, agent: Agent, **changes: Any) -> Agent:
+    """Raises ValidationFailed as above, and NotFound when it was deleted meanwhile."""
+    before = set(agent.knowledge_base_ids)
+    checked = dict(changes)
+    if "knowledge_base_ids" in changes:  # what it has may be somebody else's to see, and stays
+        checked["knowledge_base_ids"] = [key for key in changes["knowledge_base_ids"] if key not in before]
+    _check_agent(access, checked)
+    if not Agent.objects.filter(pk=agent.pk).update(**changes, updated_at=timezone.now()):
+        raise NotFound("There is no such agent.")
+    agent.refresh_from_db()
+    _record("agent.updated", agent)
+    return agent
+
+
+@transaction.atomic
+def delete_agent(agent: Agent) -> None:
+    """Its runs stay, as history; its personal knowledge base becomes its creator's. Safe to repeat."""
+    if Agent.objects.filter(pk=agent.pk).exists():
+        KnowledgeBase.objects.filter(agent_id=agent.pk).update(agent_id=None)
+        _record("agent.deleted", agent)
+        agent.delete()
+
+
+@transaction.atomic
+def create_chain(access: Access, *, name: str, steps: Sequence[Any], description: str = "") -> ActionChain:
+    """Raises ValidationFailed, which names the place of what is wrong."""
+    chain = ActionChain.objects.create(
+        organization=access.organization,
+        creator=access.user,
+        name=name,
+        description=description,
+        steps=checked_steps(steps),
+    )
+    _record("action_chain.created", chain)
+    return chain
+
+
+@transaction.atomic
+def update_chain(chain: ActionChain, **changes: Any) -> ActionChain:
+    """Runs that were started go on with the steps they have. Raises ValidationFailed, and NotFound."""
+    if "steps" in changes:
+        changes["steps"] = checked_steps(changes["steps"])
+    if not ActionChain.objects.filter(pk=chain.pk).update(**changes, updated_at=timezone.now()):
+        raise NotFound("There is no such action chain.")
+    chain.refresh_from_db()
+    _record("action_chain.updated", chain)
+    return chain
+
+
+@transaction.atomic
+def delete_chain(chain: ActionChain) -> None:
+    """Its runs stay, as history. Safe to repeat."""
+    if ActionChain.objects.filter(pk=chain.pk).exists():
+        _record("action_chain.deleted", chain)
+        chain.delete()
+
+
+def personal_knowledge_base(access: Access, agent: Agent) -> KnowledgeBase | None:
+    """The one that only the agent and its creator see, made when it is first asked for; None for anybody else.
+
+    Raises PermissionDenied when it is yet to be made and the caller may make none.
+    """
+    owner = agent.creator or access.user
+    if owner.pk != access.user.pk:
+        return None
+    with transaction.atomic():
+        # One at a time: two that ask at once get the same one.
+        Organization.objects.select_for_update(no_key=True).filter(pk=access.organization.pk).first()
+        known = KnowledgeBase.objects.reachable_by(access).filter(agent_id=agent.pk).first()
+        if known is not None or KnowledgeBase.objects.filter(agent_id=agent.pk).exists():
+            return known
+        access.require(Ability.KB_CREATE)
+        made = create_knowledge_base(
+            organization=access.organization,
+            creator=owner,
+            title=agent.name,
+            llm_description=f"What the agent {agent.name} keeps.",
+            type=KnowledgeBaseType.PERSONAL,
+        )
+        KnowledgeBase.objects.filter(pk=made.pk).update(agent_id=agent.pk)
+        made.agent_id = agent.pk
+    return made
+
+
+def _check_agent(access: Access, columns: dict[str, Any]) -> None:
+    problems: dict[str, list[str]] = {}
+    try:
+        check_model(columns.get("model", ""))
+    except ModelUnknown as error:
+        problems["model"] = [error.message]
+    if unknown := [name for name in columns.get("tools", ()) if name not in TOOLS]:
+        problems["tools"] = [f"There is no tool '{unknown[0]}'. There are: {', '.join(TOOLS)}."]
+    wanted = list(dict.fromkeys(columns.get("knowledge_base_ids", ())))
+    if len(wanted) > MAX_KNOWLEDGE_BASES:
+        problems["knowledge_base_ids"] = [f"At most {MAX_KNOWLEDGE_BASES} are allowed."]
+    else:
+        rows = KnowledgeBase.objects.reachable_by(access).filter(pk__in=wanted)
+        there = set(rows.values_list("pk", flat=True))
+        if missing := [key for key in wanted if key not in there]:
+            problems["knowledge_base_ids"] = [f"There is no knowledge base {missing[0]}."]
+    if problems:
+        told = " ".join(f"{name}: {sentences[0]}" for name, sentences in problems.items())
+        raise ValidationFailed(told, fields=problems)
+
+
+def _record(kind: str, thing: Agent | ActionChain) -> None:
+    record(
+        kind,
+        organization_id=thing.organization_id,
+        subject_id=thing.pk,
+        payload={"name": thing.name},
+    )

@@ -1,0 +1,150 @@
+"""Writing documents: every save is a version, and a version can be brought back."""
+
+import difflib
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.base.errors import NotFound, TooLarge
+from apps.documents.models import Document, DocumentVersion
+from apps.events.services import record
+
+MAX_TITLE_CHARS = 200
+MAX_CONTENT_CHARS = 500_000
+MAX_DIFF_LINES = 20_000  # of both together: comparing takes time that grows faster than they do
+
+
+def write_document(
+    *,
+    organization_id: str,
+    creator: User | None,
+    title: str,
+    content: str,
+    file_id: str = "",
+    run_id: str = "",
+    is_personal: bool = False,
+    dedupe_key: str = "",
+) -> Document:
+    """Make a document. Where one was made under this ``dedupe_key``, it is given a new version instead, unless it
+    says the same already."""
+    if dedupe_key and (known := Document.objects.filter(dedupe_key=dedupe_key).first()):
+        return save_version(known, creator=creator, run_id=run_id, title=title, content=content)
+    try:
+        with transaction.atomic():
+            document = Document.objects.create(
+                organization_id=organization_id,
+                creator=creator,
+                title=title,
+                content=content,
+                file_id=file_id,
+                run_id=run_id,
+                is_personal=is_personal,
+                dedupe_key=dedupe_key,
+            )
+            _add_version(document, creator=creator, run_id=run_id)
+            _record("document.created", document)
+    except IntegrityError:
+        if not dedupe_key:
+            raise
+        known = Document.objects.get(dedupe_key=dedupe_key)
+        return save_version(known, creator=creator, run_id=run_id, title=title, content=content)
+    return document
+
+
+@transaction.atomic
+def save_version(
+    document: Document,
+    *,
+    creator: User | None,
+    title: str | None = None,
+    content: str | None = None,
+    run_id: str = "",
+    restored_from: int | None = None,
+) -> Document:
+    """Save what changed as the next version; nothing when nothing did. Raises NotFound when it was deleted."""
+    current = Document.objects.select_for_update().filter(pk=document.pk).first()
+    if current is None:
+        raise NotFound("There is no such document.")
+    title = current.title if title is None else title
+    content = current.content if content is None else content
+    if (title, content) == (current.title, current.content):
+        return current
+    current.title, current.content = title, content
+    current.latest_version += 1
+    current.updated_at = timezone.now()
+    current.save(update_fields=["title", "content", "latest_version", "updated_at"])
+    _add_version(current, creator=creator, run_id=run_id, restored_from=restored_from)
+    _record("document.updated", current)
+    return current
+
+
+def restore_version(document: Document, number: int, *, creator: User) -> Document:
+    """Make an old version's words the latest again, as a new version. Raises NotFound."""
+    old = version_of(document, number)
+    return save_version(
+        document, creator=creator, title=old.title, content=old.content, restored_from=old.number
+    )
+
+
+def version_of(document: Document, number: int) -> DocumentVersion:
+    """Raises NotFound."""
+    found = DocumentVersion.objects.filter(document=document, number=number).first()
+    if found is None:
+        raise NotFound("There is no such version.")
+    return found
+
+
+def diff(document: Document, *, before: int, after: int) -> str:
+    """What changed between two versions, as a unified diff; "" for nothing. Raises NotFound, and TooLarge for texts
+    of very many lines."""
+    old, new = version_of(document, before), version_of(document, after)
+    old_lines, new_lines = _lines(old), _lines(new)
+    if len(old_lines) + len(new_lines) > MAX_DIFF_LINES:
+        raise TooLarge(f"Texts of more than {MAX_DIFF_LINES} lines together are not compared.")
+    lines = difflib.unified_diff(
+        old_lines, new_lines, fromfile=f"version {before}", tofile=f"version {after}", lineterm=""
+    )
+    return "\n".join(lines)
+
+
+@transaction.atomic
+def delete_document(document: Document) -> None:
+    """With all its versions. Safe to repeat."""
+    if Document.objects.filter(pk=document.pk).exists():
+        _record("document.deleted", document)
+        document.delete()
+
+
+def _lines(version: DocumentVersion) -> list[str]:
+    return [f"# {version.title}", *version.content.splitlines()]
+
+
+def _add_version(
+    document: Document, *, creator: User | None, run_id: str, restored_from: int | None = None
+) -> None:
+    DocumentVersion.objects.create(
+        organization_id=document.organization_id,
+        document=document,
+        number=document.latest_version,
+        creator=creator,
+        run_id=run_id,
+        title=document.title,
+        content=document.content,
+        restored_from=restored_from,
+    )
+
+
+def _record(kind: str, document: Document) -> None:
+    told = {
+        "title": document.title,
+        "version": document.latest_version,
+        "fileId": document.file_id,
+        "runId": document.run_id,
+    }
+    record(
+        kind,
+        organization_id=document.organization_id,
+        subject_id=document.pk,
+        payload={name: value for name, value in told.items() if value},
+    )

@@ -1,0 +1,106 @@
+"""One run of an agent or a chain: claimed, carried out step by step, and brought to an end that can be told."""
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from apps.agents import claims
+from apps.agents.claims import Hold, HoldLost
+from apps.agents.steps import StepFailed, carry_out
+from apps.base.errors import CommonplaceError
+from apps.orgs.scope import tenant_scope
+from workers.pipeline import surroundings
+from workers.pipeline.endings import write_down
+from workers.stopping import is_stopping, wait_for_stop
+
+logger = logging.getLogger(__name__)
+OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
+REFUSAL_PAUSE_SECONDS = 5.0
+
+
+class InternalError(CommonplaceError):
+    code = "internal_error"
+    default_message = (
+        "The step failed on our side. The operator's log has the cause; retry the run to try again."
+    )
+
+
+def carry_out_next(*, owner: str) -> bool:
+    """Take the run whose turn it is, and bring it on. False when none could be taken because something that is needed
+    is away: the message is to come again."""
+    if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
+        return False
+    try:
+        hold = claims.claim_next(owner=owner)
+        if hold is not None:
+            with tenant_scope(hold.run.organization_id):
+                _bring_on(hold)
+    except (OperationalError, InterfaceError) as error:
+        logger.error("The database is away: %s", error)
+        surroundings.doubt()
+        wait_for_stop(REFUSAL_PAUSE_SECONDS)
+        return False
+    return True
+
+
+def _bring_on(hold: Hold) -> None:
+    run = hold.run
+    try:
+        with _heartbeat(hold):
+            try:
+                carry_out(hold, is_stopping=is_stopping)
+            except StepFailed as failure:
+                write_down(_end_of(hold, failure))
+    except HoldLost:
+        logger.warning("%s: given up, it was cancelled or is another worker's", run.pk)
+        return
+    logger.info("%s: %s%s", run.pk, run.status, f", {run.error}" if run.error else "")
+
+
+def _end_of(hold: Hold, failure: StepFailed) -> Callable[[], None]:
+    """What to make of the run: to queue it again, or FAILED."""
+    error = failure.error
+    fault = error if isinstance(error, CommonplaceError) else surroundings.passing_fault(error)
+    if fault is None:
+        logger.error("%s: unexpected failure", hold.run.pk, exc_info=error)
+        fault = InternalError()
+    if not (fault.retryable and failure.may_be_repeated):
+        return partial(claims.fail, hold, fault, number=failure.number)
+    logger.warning("%s: %s", hold.run.pk, fault.message)
+    if not isinstance(error, CommonplaceError):
+        surroundings.doubt()
+    return partial(claims.release, hold, number=failure.number, error=fault)
+
+
+@contextmanager
+def _heartbeat(hold: Hold) -> Iterator[None]:
+    """Renew the hold while the context lasts, from a thread: a language model may think for longer than a lease."""
+    is_over = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not is_over.wait(settings.LEASE_SECONDS / 3):
+                try:
+                    claims.renew(hold)
+                except (OperationalError, InterfaceError) as error:
+                    logger.warning("%s: the hold could not be renewed: %s", hold.run.pk, error)
+                    connection.close()
+        except HoldLost:
+            pass  # the step finds out when it wants to change something
+        finally:
+            connection.close()
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(beat,), name=f"heartbeat-{hold.run.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
