@@ -1,4 +1,5 @@
 import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import redis
 from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMessage
+from django.db import connection
 from django.test import Client
 
 from apps.accounts.models import User
@@ -253,3 +255,25 @@ def test_page_leads_who_has_an_account_to_sign_in(
     assert 'name="password"' not in browser.get(page).content.decode()
     assert browser.post(page).status_code == 302
     assert role_of(tenant, stranger.owner.email) == "EDITOR"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_token_that_comes_twice_at_once_works_once(make_tenant: Callable[[str], Tenant]) -> None:
+    tenant, at_once, statuses = make_tenant("Race"), threading.Barrier(3), []
+    invite(client_with_key(tenant.secret), tenant)
+    token = token_of(mail.outbox[-1])
+
+    def join() -> None:
+        try:
+            at_once.wait(10)
+            statuses.append(accept(CommittingClient(), token, password=PASSWORD).status_code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=join) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200, 404, 404]
+    assert role_of(tenant, ADDRESS) == "EDITOR" and User.objects.filter(email=ADDRESS).count() == 1
