@@ -53,8 +53,11 @@ ORDERS: dict[str, Order] = {
 
 
 def rank(queries: dict[str, str]) -> dict[str, Any]:
-    """``rankings`` by method and query, the names of files without their endings; ``pages`` tells of the first
-    ten results of the first ten."""
+    """``rankings`` by method and query, the names of files without their endings; ``pages`` tells of the
+    first ten results of a hundred queries."""
+    from django.conf import settings
+    from django.test import override_settings
+
     from apps.knowledge.knowledge_bases import default_library
     from apps.knowledge.models import File
     from apps.orgs.models import Organization
@@ -71,7 +74,8 @@ def rank(queries: dict[str, str]) -> dict[str, Any]:
             for ordinal in range(file.chunk_count)
         }
         rankings: dict[str, dict[str, list[str]]] = {}
-        with patch.object(services, "fuse", wraps=services.fuse) as fuse:
+        reranker = settings.RERANKER_DIR
+        with patch.object(services, "fuse", wraps=services.fuse) as fuse, override_settings(RERANKER_DIR=""):
             for query_id, query in queries.items():
                 found = _search(library, query, PASSAGES)
                 rankings.setdefault("hybrid", {})[query_id] = _first(_document(one.file) for one in found)
@@ -80,11 +84,18 @@ def rank(queries: dict[str, str]) -> dict[str, Any]:
                 for name, ranking in ranked_candidates(candidates, document_of).items():
                     rankings.setdefault(name, {})[query_id] = ranking
                 fuse.reset_mock()
+            pages = _pages(library, list(queries.values()))
+        if reranker:
+            with override_settings(RERANK_SECONDS=float("inf")):
+                rankings["hybrid + rerank"] = {
+                    query_id: _first(_document(one.file) for one in _search(library, query, PASSAGES))
+                    for query_id, query in queries.items()
+                }
         return {
             "rankings": rankings,
             "chunks": len(document_of),
             "languages": library.languages,
-            "pages": _pages(library, list(queries.values())),
+            "pages": pages,
         }
 
 
@@ -110,7 +121,7 @@ def _pages(library: Any, queries: Sequence[str]) -> dict[str, dict[str, float]]:
     joining and turns, and with each, and both."""
     from apps.retrieval import arrangement, services
 
-    told = {}
+    told: dict[str, dict[str, float]] = {}
     for name, joined, discount in (
         ("as ranked", 1, 0.0),
         ("neighbours joined", arrangement.MAX_JOINED_CHUNKS, 0.0),
