@@ -8,8 +8,3 @@ from apps.etl import starting
 @shared_task
 def start(organization_id: str, firing_id: int) -> None:
     starting.start(organization_id, firing_id)
-
-
-@shared_task
-def start_waiting() -> None:
-    starting.start_waiting()

@@ -16,7 +16,7 @@ from django.db import models
 from django.utils.dateparse import parse_datetime
 
 from apps.base.errors import ValidationFailed
-from apps.etl.fields import FIELD_NAMES, Field, Kind, Value, field_named
+from apps.etl.fields import FIELD_NAMES, Field, Kind, Value, field_named, is_storable
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 
@@ -218,7 +218,7 @@ def _problem_of_value(said: dict[str, Any], comparison: str, field: Field | None
     if isinstance(value, str):
         if len(value) > MAX_VALUE_CHARS:
             return f"At most {MAX_VALUE_CHARS} characters are allowed."
-        if "\x00" in value or any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        if not is_storable(value):
             return "NUL and unpaired surrogates are not allowed."
     elif not isinstance(value, int | float) or (
         value not in _INT64 if isinstance(value, int) else not math.isfinite(value)

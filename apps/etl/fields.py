@@ -66,6 +66,11 @@ def field_named(name: str) -> Field:
     if name in _FIELDS:
         return _FIELDS[name]
     key = name.removeprefix(METADATA)
-    if key == name or not key.strip() or len(key) > MAX_METADATA_KEY_CHARS:
+    if key == name or not key.strip() or len(key) > MAX_METADATA_KEY_CHARS or not is_storable(key):
         raise KeyError(name)
     return Field(Kind.ANY, lambda file: file.metadata.get(key))
+
+
+def is_storable(text: str) -> bool:
+    """Without NUL, which PostgreSQL refuses, and without half a character, which UTF-8 can't hold."""
+    return "\x00" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

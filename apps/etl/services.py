@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from apps.agents.models import ActionChain, Agent
 from apps.base.errors import Conflict, NotFound, ValidationFailed
@@ -49,7 +50,7 @@ def create_etl(knowledge_base: KnowledgeBase, *, access: Access, said: Mapping[s
             creator=access.user,
         )
         _save(etl, access, said)
-        _record("etl.created", etl, access)
+        _record("etl.created", etl, access.user.pk)
     return etl
 
 
@@ -60,15 +61,26 @@ def update_etl(etl: EtlConfig, *, access: Access, said: Mapping[str, Any]) -> Et
         if current is None:
             raise NotFound("There is no such ETL.")
         _save(current, access, said)
-        _record("etl.updated", current, access)
+        _record("etl.updated", current, access.user.pk)
     return current
+
+
+@transaction.atomic
+def enable(etl: EtlConfig, *, is_enabled: bool, actor_id: str) -> bool:
+    """Switch it on or off, and leave it whose it is. False when it was so before."""
+    found = EtlConfig.objects.filter(pk=etl.pk).exclude(is_enabled=is_enabled)
+    if not found.update(is_enabled=is_enabled, updated_at=timezone.now()):
+        return False
+    etl.refresh_from_db()
+    _record("etl.updated", etl, actor_id)
+    return True
 
 
 @transaction.atomic
 def delete_etl(etl: EtlConfig, *, access: Access) -> None:
     """Its runs stay; what was to be started and was not yet, is not."""
     if EtlConfig.objects.filter(pk=etl.pk).exists():
-        _record("etl.deleted", etl, access)
+        _record("etl.deleted", etl, access.user.pk)
         EtlConfig.objects.filter(pk=etl.pk).delete()
 
 
@@ -134,16 +146,16 @@ def _set_target(etl: EtlConfig, said: Mapping[str, Any]) -> None:
             if wanted
             else f"An ETL of type {etl.etl_type} needs it."
         )
-        raise ValidationFailed(f"{name}: {problem}", fields={name: [problem]})
+        raise ValidationFailed(problem, fields={name: [problem]})
 
 
-def _record(kind: str, etl: EtlConfig, access: Access) -> None:
+def _record(kind: str, etl: EtlConfig, actor_id: str) -> None:
     record(
         kind,
         organization_id=etl.organization_id,
         subject_id=etl.pk,
         knowledge_base_id=etl.knowledge_base_id,
-        actor_id=access.user.pk,
+        actor_id=actor_id,
         payload={
             "etlType": etl.etl_type,
             "agentId": etl.agent_id,

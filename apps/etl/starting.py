@@ -48,10 +48,15 @@ def start(organization_id: str, firing_id: int) -> None:
             _put_off(firing_id, error)
 
 
-def start_waiting() -> int:
-    """Start what nobody started, the message having been lost or its worker killed; returns how many were tried."""
+def start_waiting(*, at_start: bool = False) -> int:
+    """Start what nobody started, the message having been lost or its worker killed; returns how many were tried.
+
+    ``at_start``: the caller has just started and is alone, so that no message is on its way.
+    """
     with system_scope("firings of every organization wait"):
-        waiting = Firing.objects.filter(run_id="", error="", available_at__lte=timezone.now())
+        waiting = Firing.objects.filter(run_id="", error="")
+        if not at_start:
+            waiting = waiting.filter(available_at__lte=timezone.now())
         found = list(waiting.order_by("available_at").values_list("organization_id", "pk")[:BATCH])
     for organization_id, firing_id in found:
         start(organization_id, firing_id)

@@ -188,11 +188,6 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_INTERVAL_SECONDS,
         "options": {"expires": SWEEP_INTERVAL_SECONDS},
     },
-    "etl": {
-        "task": "workers.etl.start_waiting",
-        "schedule": SWEEP_INTERVAL_SECONDS,
-        "options": {"expires": SWEEP_INTERVAL_SECONDS},
-    },
     "usage": {
         "task": "workers.maintenance.write_down_usage",
         "schedule": USAGE_INTERVAL_SECONDS,

@@ -13,6 +13,9 @@ import workers.copies
 import workers.ingest
 import workers.maintenance  # noqa: F401
 from apps.accounts.models import User
+from apps.agents.models import Agent
+from apps.etl.models import EtlConfig
+from apps.etl.services import create_etl
 from apps.knowledge.copying.start import copy_knowledge_base
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.links.services import create_link
@@ -116,6 +119,19 @@ def short_link(tenant: Tenant, waiting_file: File) -> DownloadLink:
 
 
 @pytest.fixture
+def etl(tenant: Tenant) -> EtlConfig:
+    """One of the tenant's library, that no file matches."""
+    access = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    with tenant.scope():
+        said = {
+            "etl_type": "agent",
+            "agent_id": Agent.objects.create(name="Summarizer").pk,
+            "conditions": [{"field": "tags", "comparison": "CONTAINS", "value": "no file has it"}],
+        }
+        return create_etl(tenant.library, access=access, said=said)
+
+
+@pytest.fixture
 def personal(tenant: Tenant) -> KnowledgeBase:
     """A personal knowledge base of the tenant's owner."""
     with tenant.scope():
@@ -130,7 +146,12 @@ def personal(tenant: Tenant) -> KnowledgeBase:
 
 @pytest.fixture
 def arguments(
-    tenant: Tenant, waiting_file: File, invitation: Invitation, copy_job: CopyJob, short_link: DownloadLink
+    tenant: Tenant,
+    waiting_file: File,
+    invitation: Invitation,
+    copy_job: CopyJob,
+    short_link: DownloadLink,
+    etl: EtlConfig,
 ) -> dict[str, str]:
     """Real ids of the tenant, by the name that routes give them."""
     with tenant.scope():
@@ -144,4 +165,5 @@ def arguments(
         "invitation_id": invitation.pk,
         "copy_id": copy_job.pk,
         "link_id": short_link.pk,
+        "etl_id": etl.pk,
     }

@@ -16,6 +16,7 @@ from openapi_schema_validator import OAS30Validator
 
 from apps.accounts.models import User
 from apps.api.dialects import DIALECTS
+from apps.etl.models import EtlConfig
 from apps.knowledge.models import CopyJob
 from apps.orgs.keys import create_api_key
 from apps.orgs.models import Invitation
@@ -90,6 +91,7 @@ def arguments(
     make_member: Callable[..., tuple[User, CommittingClient]],
     invitation: Invitation,
     copy_job: CopyJob,
+    etl: EtlConfig,
 ) -> dict[str, str]:
     body = {"fileName": "a.txt", "contentType": "text/plain", "multipart": True}
     file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()
@@ -104,6 +106,7 @@ def arguments(
         "invitationId": invitation.pk,
         "copyId": copy_job.pk,
         "linkId": "link-unknown",
+        "etlId": etl.pk,
     }
 
 
@@ -134,8 +137,9 @@ def send_bodies(api: CommittingClient, method: str, path: str, url: str) -> None
         send(examples[0] | changes if is_legal else changes)
 
     for example in examples:
-        # The document's own examples are right; but the parts, member, token or target that some name are not here.
-        elsewhere = ("/complete", "/transfer", "/accept", "/copy-to")
+        # The document's own examples are right; but the parts, member, token, target, agent or file that some name
+        # are not here.
+        elsewhere = ("/complete", "/transfer", "/accept", "/copy-to", "/etls", "/etls/{etlId}/test")
         assert send(example) < 300 or path.endswith(elsewhere), example
     send_changed()
 

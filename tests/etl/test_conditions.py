@@ -148,6 +148,8 @@ REFUSED: list[tuple[object, list[str]]] = [
     ([OK | {"field": "updatedAt"}], ["conditions[0].field"]),
     ([OK | {"field": "metadata."}], ["conditions[0].field"]),
     ([OK | {"field": "metadata"}], ["conditions[0].field"]),
+    ([OK | {"field": "metadata.a\x00"}], ["conditions[0].field"]),
+    ([OK | {"field": "metadata.\ud800"}], ["conditions[0].field"]),
     ([OK | {"field": None}], ["conditions[0].field"]),
     ([OK | {"field": ["status"]}], ["conditions[0].field"]),
     ([OK | {"comparison": "GREATER_THAN"}], ["conditions[0].comparison"]),

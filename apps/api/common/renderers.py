@@ -21,6 +21,8 @@ class BrowsableRenderer(BrowsableAPIRenderer):
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         view, request, status = context["view"], context["request"], context["response"].status_code
+        if isinstance(data, list):  # a list that is bare by contract
+            data = {"items": data, "offset": 0, "totalRows": len(data)}
         if isinstance(data, dict) and status < 400:
             context["links"] = list(_links(view, request, data))
             if data.get("uploadUrl"):

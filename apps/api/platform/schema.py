@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "Knowledge bases", "description": "Collections of files that are searched together."},
         {"name": "Files", "description": "Uploading files, and following them until they can be searched."},
         {"name": "Copies", "description": "Knowledge bases and files, copied to where else they are needed."},
+        {"name": "ETLs", "description": "What is run for a file once conditions come to hold for it."},
         {"name": "Search", "description": "Passages that answer a question."},
     ],
     # Forms are for the browsable API; programs send JSON.
@@ -34,6 +35,9 @@ SETTINGS: dict[str, Any] = {
         "Role": "apps.orgs.roles.Role",
         "Ability": "apps.orgs.roles.Ability",
         "CopyStatus": "apps.knowledge.statuses.CopyStatus",
+        "EtlType": "apps.etl.models.EtlType",
+        "EtlComparison": "apps.etl.conditions.Comparison",
+        "EtlMergeOperator": "apps.etl.conditions.MergeOperator",
         "KnowledgeBaseType": "apps.knowledge.statuses.KnowledgeBaseType",
     },
 }

@@ -7,6 +7,7 @@ from apps.api.platform.views import (
     api_keys,
     copies,
     download_links,
+    etls,
     files,
     invitations,
     knowledge_bases,
@@ -22,6 +23,7 @@ from apps.api.platform.views.usage import UsageView
 _ORGANIZATION = "orgs/<id:organization_id>"
 _KNOWLEDGE_BASE = f"{_ORGANIZATION}/knowledgebases/<id:knowledge_base_id>"
 _FILE = f"{_KNOWLEDGE_BASE}/files/<id:file_id>"
+_ETL = f"{_KNOWLEDGE_BASE}/etls/<id:etl_id>"
 
 urlpatterns = [
     path("orgs", organizations.OrganizationsView.as_view()),
@@ -60,4 +62,8 @@ urlpatterns = [
     path(f"{_FILE}/copy-to", copies.FilesCopyToView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/file/<id:file_id>/copy-to", copies.FileCopyToView.as_view()),
     path(f"{_FILE}/events", files.FileEventsView.as_view()),
+    path(f"{_KNOWLEDGE_BASE}/etls", etls.EtlsView.as_view()),
+    path(_ETL, etls.EtlDetailView.as_view()),
+    path(f"{_ETL}/test", etls.EtlTestView.as_view()),
+    path(f"{_ETL}/events", etls.EtlEventsView.as_view()),
 ]

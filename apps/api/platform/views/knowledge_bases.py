@@ -64,6 +64,7 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
         "Search": "search",
         "Copy to": "copy-to",
         "Copies": "copies",
+        "ETLs": "etls",
         "Embedding model": "reembed",
     }
     inputs = {"PUT": s.KnowledgeBaseUpdateSerializer}

@@ -1,0 +1,171 @@
+"""ETLs of a knowledge base: what is run for its files, and when."""
+
+from functools import cached_property
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.common.paging import PageQuery, paginate
+from apps.api.platform.errors import problems
+from apps.api.platform.serializers import etls as s
+from apps.api.platform.views.base import KnowledgeBaseView
+from apps.base.errors import NotFound
+from apps.etl.models import EtlConfig
+from apps.etl.services import create_etl, delete_etl, matching_files, try_on, update_etl
+from apps.events.models import Event
+from apps.knowledge.models import File
+from apps.orgs.roles import Ability
+
+TAGS = ["ETLs"]
+_CHECKED = (
+    "What is wrong with a condition is told by its place, such as `conditions[1].field`. It fires for what changes "
+    "from now on: for files that are there already it is run by hand."
+)
+
+
+class EtlView(KnowledgeBaseView):
+    """Below ``…/etls``, and ``…/etls/{etl_id}``."""
+
+    reads, writes = Ability.ETLS_READ, Ability.ETLS_MANAGE
+
+    def etls(self) -> QuerySet[EtlConfig]:
+        return EtlConfig.objects.filter(knowledge_base=self.knowledge_base)
+
+    @cached_property
+    def etl(self) -> EtlConfig:
+        """Raises NotFound."""
+        etl = self.etls().select_related("agent", "action_chain").filter(pk=self.kwargs["etl_id"]).first()
+        if etl is None:
+            raise NotFound("There is no such ETL.")
+        return etl
+
+    def file(self, file_id: str) -> File:
+        """Raises NotFound for one that is not in the ETL's knowledge base."""
+        file = self.files().select_related("knowledge_base").filter(pk=file_id).first()
+        if file is None:
+            raise NotFound("There is no such file.")
+        return file
+
+
+class EtlsView(EtlView):
+    """What is run for the files of this knowledge base once conditions come to hold for them."""
+
+    name = "ETLs"
+    item_id, item_title = "etlId", "etlId"
+    inputs = {"POST": s.EtlInputSerializer}
+
+    @extend_schema(
+        operation_id="listEtls",
+        tags=TAGS,
+        summary="List the ETLs of a knowledge base",
+        responses={200: s.EtlSerializer(many=True), **problems(403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        return Response([*s.EtlSerializer(self.etls(), many=True).data])
+
+    @extend_schema(
+        operation_id="createEtl",
+        tags=TAGS,
+        summary="Create an ETL",
+        description=_CHECKED,
+        request=s.EtlInputSerializer,
+        responses={201: s.EtlSerializer, **problems(403, 404, 409, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        knowledge_base = self.knowledge_base  # first: whose it is, is decided before what is asked
+        etl = create_etl(knowledge_base, access=self.access, said=self.validated())
+        return self.answer(s.EtlSerializer(etl), status=201)
+
+
+class EtlDetailView(EtlView):
+    """One ETL."""
+
+    name = "ETL"
+    below = {"Runs": "runs", "Run by hand": "run", "Test": "test", "Events": "events"}
+    inputs = {"PUT": s.EtlUpdateSerializer}
+
+    @extend_schema(
+        operation_id="getEtl",
+        tags=TAGS,
+        summary="Read an ETL",
+        responses={200: s.EtlSerializer, **problems(403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        return self.answer(s.EtlSerializer(self.etl))
+
+    @extend_schema(
+        operation_id="updateEtl",
+        tags=TAGS,
+        summary="Change an ETL",
+        description=f"What is left out stays as it is. Its runs have the rights of whoever saved it last. {_CHECKED}",
+        request=s.EtlUpdateSerializer,
+        responses={200: s.EtlSerializer, **problems(403, 404, body=True)},
+    )
+    def put(self, request: Request, **_: str) -> Response:
+        etl = self.etl
+        return self.answer(s.EtlSerializer(update_etl(etl, access=self.access, said=self.validated())))
+
+    @extend_schema(
+        operation_id="deleteEtl",
+        tags=TAGS,
+        summary="Delete an ETL",
+        description="Its runs stay, and those under way go on.",
+        responses={200: s.EtlDeletedSerializer, **problems(403, 404)},
+    )
+    def delete(self, request: Request, etl_id: str, **_: str) -> Response:
+        delete_etl(self.etl, access=self.access)
+        return self.answer(s.EtlDeletedSerializer({"message": "ETL deleted", "pk": etl_id}))
+
+    def form_instance(self) -> object:
+        return self.etl
+
+
+class EtlTestView(EtlView):
+    """Which files match now. Nothing is run."""
+
+    name = "Test"
+    inputs = {"POST": s.EtlTestInputSerializer}
+    writes = Ability.ETLS_READ
+
+    @extend_schema(
+        operation_id="testEtl",
+        tags=TAGS,
+        summary="See which files match now, running nothing",
+        description=(
+            "The files for which all conditions together hold now, newest first, with what each condition found. With "
+            "`fileId` that file alone, whether it matches or not."
+        ),
+        parameters=[PageQuery],
+        request=s.EtlTestInputSerializer,
+        responses={200: s.EtlTrialPageSerializer, **problems(403, 404, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        etl, query = self.etl, self.validated_query(PageQuery)
+        offset = query["cursor"]
+        if file_id := self.validated().get("fileId"):
+            trials, total = [try_on(etl, self.file(file_id))], 1
+        else:
+            trials, total = matching_files(etl, offset=offset, limit=query["limit"])
+        page = {"items": trials, "total_rows": total, "offset": offset}
+        return self.answer(s.EtlTrialPageSerializer(page))
+
+
+class EtlEventsView(EtlView):
+    """What happened to the ETL, and when it fired."""
+
+    name = "Events"
+
+    @extend_schema(
+        operation_id="listEtlEvents",
+        tags=TAGS,
+        summary="List when an ETL was changed, fired and was stopped",
+        description="Oldest first.",
+        parameters=[s.EtlEventPageQuery],
+        responses={200: s.EtlEventPageSerializer, **problems(400, 403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        query = self.validated_query(s.EtlEventPageQuery)
+        rows = Event.objects.filter(subject_id=self.etl.pk)
+        return self.answer(s.EtlEventPageSerializer(paginate(rows, query)))
