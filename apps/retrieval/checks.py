@@ -75,7 +75,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             Error(
                 f"QDRANT_QUANTIZATION is {settings.QDRANT_LAYOUT['quantization']!r}.",
                 hint="Set it to int8, or leave it empty.",
-                id="retrieval.E006",
+                id="retrieval.E008",
             )
         )
     if settings.EMBEDDING_THREADS < 0:

@@ -67,6 +67,16 @@ class RevisionCount:
     points: int
 
 
+@dataclass(frozen=True, slots=True)
+class SettingDifference:
+    """A setting of the index that its collection does not have. ``setting`` is the environment variable's name."""
+
+    setting: str
+    is_now: object
+    wanted: object
+    can_be_applied: bool  # to a collection that exists
+
+
 class Embedder(Protocol):
     """Turns texts into dense vectors. Safe to call from several threads at once."""
 
@@ -146,10 +156,10 @@ class VectorIndex(Protocol):
         Points deleted meanwhile are missing, so compare the number with what the source should have.
         """
 
-    def delete_revision(self, address: RevisionAddress) -> None: ...
-
     def read_revision(self, address: RevisionAddress) -> Iterator[list[EncodedChunk]]:
         """Yield the revision's chunks with their vectors, some at a time, in no order that means anything."""
+
+    def delete_revision(self, address: RevisionAddress) -> None: ...
 
     def delete_file(self, organization_id: str, file_id: str) -> None: ...
 
@@ -186,6 +196,12 @@ class VectorIndex(Protocol):
 
     def all_revisions(self) -> Iterator[RevisionCount]:
         """Yield what the index holds for every organization: for maintenance, never for a request."""
+
+    def differences(self) -> list[SettingDifference]:
+        """Where the collection is not kept as the settings have it: it was made before they were changed."""
+
+    def apply_settings(self) -> None:
+        """Change the collection to what the settings say, as far as that can be changed."""
 
     def check(self) -> None:
         """Return when the engine answers and its collection is in place; else raise IndexUnavailable."""

@@ -82,12 +82,14 @@ def _make_index(collection: str) -> VectorIndex:
     # Each engine is imported when chosen: the server's client alone takes a second.
     if settings.QDRANT_URL:
         from apps.retrieval.engines.server import ServerIndex
+        from apps.retrieval.engines.server_layout import ServerLayout
 
         return ServerIndex(
             url=settings.QDRANT_URL,
             api_key=settings.QDRANT_API_KEY,
             collection=collection,
             dimension=dimension_of(collection),
+            layout=ServerLayout(**settings.QDRANT_LAYOUT),
         )
     from apps.retrieval.engines.edge import EdgeIndex
 

@@ -9,6 +9,7 @@ import qdrant_edge as edge
 
 Document = dict[str, Any]
 DISTANCES = {"Cosine": edge.Distance.Cosine, "Dot": edge.Distance.Dot, "Euclid": edge.Distance.Euclid}
+HNSW_DEFAULTS = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 DONE = {"operation_id": 0, "status": "completed"}
 
 
@@ -57,11 +58,30 @@ class Collections:
         shutil.rmtree(self._folder / name)
         return True
 
+    def change(self, name: str, body: Document) -> bool:
+        """PATCH: parts that are given replace what was there. The shard is opened anew with them."""
+        shard, settings = self._shard(name), self._settings(name)
+        for field, changes in (body.get("vectors") or {}).items():
+            settings["vectors"][field] |= {key: value for key, value in changes.items() if value is not None}
+        settings["hnsw_config"] = _given(settings, "hnsw_config") | _given(body, "hnsw_config")
+        settings |= _given(body, "params")
+        if (quantization := body.get("quantization_config")) is not None:
+            settings["quantization_config"] = None if quantization == "Disabled" else quantization
+        config = _shard_config(settings)
+        shard.flush()
+        shard.close()
+        self._shards[name] = edge.EdgeShard.load(str(self._folder / name / "shard"), config)
+        (self._folder / name / "config.json").write_text(json.dumps(settings))
+        return True
+
     def describe(self, name: str) -> Document:
-        info = self._shard(name).info()
-        created = json.loads((self._folder / name / "config.json").read_text())
-        params = {"vectors": created.get("vectors"), "sparse_vectors": created.get("sparse_vectors")}
-        hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000} | _given(created, "hnsw_config")
+        info, settings = self._shard(name).info(), self._settings(name)
+        defaults = {
+            "shard_number": 1,
+            "replication_factor": 1,
+            "write_consistency_factor": 1,
+            "on_disk_payload": True,
+        }
         optimizers = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0}
         return {
             "status": "green",
@@ -71,9 +91,11 @@ class Collections:
             "indexed_vectors_count": info.indexed_vectors_count,
             "payload_schema": {},
             "config": {
-                "params": params,
-                "hnsw_config": hnsw,
+                "params": {key: settings[key] for key in ("vectors", "sparse_vectors")}
+                | {key: _or(settings.get(key), default) for key, default in defaults.items()},
+                "hnsw_config": HNSW_DEFAULTS | _given(settings, "hnsw_config"),
                 "optimizer_config": {**optimizers, "flush_interval_sec": 5},
+                "quantization_config": settings.get("quantization_config"),
             },
         }
 
@@ -160,6 +182,12 @@ class Collections:
         hits = self._shard(name).facet(request).hits
         return {"hits": [{"value": hit.value, "count": hit.count} for hit in hits]}
 
+    def _settings(self, name: str) -> Document:
+        """What the collection was made with, and changed to since."""
+        self._shard(name)
+        settings: Document = json.loads((self._folder / name / "config.json").read_text())
+        return settings
+
     def _shard(self, name: str) -> edge.EdgeShard:
         try:
             return self._shards[name]
@@ -168,10 +196,12 @@ class Collections:
 
 
 def _shard_config(body: Document) -> edge.EdgeConfig:
-    hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000} | _given(body, "hnsw_config")
+    scalar = (body.get("quantization_config") or {}).get("scalar")
     return edge.EdgeConfig(
         vectors={
-            field: edge.EdgeVectorParams(vector["size"], DISTANCES[vector["distance"]])
+            field: edge.EdgeVectorParams(
+                vector["size"], DISTANCES[vector["distance"]], on_disk=vector.get("on_disk")
+            )
             for field, vector in body["vectors"].items()
         },
         sparse_vectors={
@@ -180,12 +210,22 @@ def _shard_config(body: Document) -> edge.EdgeConfig:
             )
             for field, sparse in _given(body, "sparse_vectors").items()
         },
-        hnsw_config=edge.HnswIndexConfig(**hnsw),
+        hnsw_config=edge.HnswIndexConfig(**HNSW_DEFAULTS | _given(body, "hnsw_config")),
+        on_disk_payload=body.get("on_disk_payload"),
+        quantization_config=edge.ScalarQuantizationConfig(
+            edge.ScalarType.Int8, quantile=scalar.get("quantile"), always_ram=scalar.get("always_ram")
+        )
+        if scalar
+        else None,
     )
 
 
 def _given(body: Document, key: str) -> Document:
     return {name: value for name, value in (body.get(key) or {}).items() if value is not None}
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 def _vector(value: Any) -> Any:
@@ -233,13 +273,18 @@ def _prefetch(body: Document) -> edge.Prefetch:
 def _params(params: Document | None) -> edge.SearchParams | None:
     if not params:
         return None
-    known = {"hnsw_ef", "exact", "idf"}
+    known = {"hnsw_ef", "exact", "idf", "quantization"}
     if unknown := {key for key, value in params.items() if value is not None} - known:
         raise ValueError(f"search parameters not served: {unknown}")
-    idf = params.get("idf")
+    idf, quantization = params.get("idf"), params.get("quantization")
     return edge.SearchParams(
         hnsw_ef=params.get("hnsw_ef"),
         exact=bool(params.get("exact")),
+        quantization=edge.QuantizationSearchParams(
+            rescore=quantization.get("rescore"), oversampling=quantization.get("oversampling")
+        )
+        if quantization
+        else None,
         idf=edge.IdfParams(corpus=_filter(idf["corpus"])) if isinstance(idf, dict) else None,
     )
 

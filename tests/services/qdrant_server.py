@@ -1,8 +1,8 @@
 """A stand-in for a Qdrant server: the few REST calls the product makes, over Qdrant Edge's real engine.
 
 No Qdrant server is to be had as a package. What is real here: qdrant-client and its HTTP, the engine with its
-filters, scores, indexes and write-ahead log, and that several processes share one index. What is not: shards,
-replicas, authorization, background optimizing, and every call that the product does not make (404).
+filters, scores, indexes, quantization and write-ahead log, and that several processes share one index. What is not:
+shards, replicas, authorization, background optimizing, and every call that the product does not make (404).
 
 It can be stopped and started again on the same folder and port, as an index that goes away and comes back:
 in a thread (``QdrantServer``), or as a process: ``python -m tests.services.qdrant_server --port 6333 --dir DIR``.
@@ -28,6 +28,7 @@ ROUTES: dict[tuple[str, str | None], Call] = {
     ("GET", None): lambda store, *_: {"collections": [{"name": name} for name in store.names()]},
     ("GET", ""): lambda store, name, _: store.describe(name),
     ("PUT", ""): lambda store, name, body: store.create(name, body),
+    ("PATCH", ""): lambda store, name, body: store.change(name, body),
     ("DELETE", ""): lambda store, name, _: store.delete(name),
     ("GET", "exists"): lambda store, name, _: {"exists": store.exists(name)},
     ("PUT", "index"): lambda store, name, body: store.create_index(name, body),
@@ -71,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, {"result": result, "status": "ok", "time": 0.0})
 
-    do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815 - the names http.server calls
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the names http.server calls
 
     def _send(self, status: HTTPStatus, document: dict[str, Any]) -> None:
         content = json.dumps(document).encode()

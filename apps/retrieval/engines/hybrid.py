@@ -17,6 +17,7 @@ from apps.retrieval.contracts import (
     EncodedQuery,
     FloatArray,
     RevisionCount,
+    SettingDifference,
     SparseVector,
     StoredChunk,
 )
@@ -66,6 +67,12 @@ class HybridIndex(ABC):
     @property
     def collection(self) -> str:
         return self._collection
+
+    def differences(self) -> list[SettingDifference]:
+        return []  # an engine without settings of its own has none
+
+    def apply_settings(self) -> None:
+        return
 
     @abstractmethod
     def collections(self) -> list[str]: ...

@@ -1,5 +1,6 @@
 """A Qdrant server or cluster, over its REST API."""
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from apps.retrieval import payload
-from apps.retrieval.contracts import SparseVector
+from apps.retrieval.contracts import SettingDifference, SparseVector
 from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
+from apps.retrieval.engines.server_layout import ServerLayout
 from apps.retrieval.errors import IndexUnavailable
 from apps.retrieval.filters import Match, PointFilter
 
+logger = logging.getLogger(__name__)
 TOO_SLOW_OR_TOO_MANY = (408, 429)
 NOT_FOUND, ALREADY_EXISTS = 404, 409
 
@@ -28,10 +31,12 @@ class ServerIndex(HybridIndex):
         api_key: str | None,
         collection: str,
         dimension: int,
+        layout: ServerLayout = ServerLayout(),  # noqa: B008 - frozen
         timeout_seconds: int = 30,
     ) -> None:
         super().__init__(collection)
         self._dimension = dimension
+        self._layout = layout
         self._is_prepared = False
         self._preparing = threading.Lock()
         self._client: QdrantClient | None = QdrantClient(
@@ -42,6 +47,14 @@ class ServerIndex(HybridIndex):
         with self._connection() as client:
             names = [found.name for found in client.get_collections().collections]
         return sorted(filter(payload.is_collection_name, names))
+
+    def differences(self) -> list[SettingDifference]:
+        with self._connection() as client:
+            return self._layout.differences(client, self._collection)
+
+    def apply_settings(self) -> None:
+        with self._connection() as client:
+            self._layout.apply(client, self._collection)
 
     def check(self) -> None:
         with self._connection() as client:
@@ -79,7 +92,8 @@ class ServerIndex(HybridIndex):
 
     def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
         with self._connection() as client:
-            answers = client.query_batch_points(self._collection, [_query(query) for query in queries])
+            requests = [_query(query, self._layout) for query in queries]
+            answers = client.query_batch_points(self._collection, requests)
         return [{str(point.id): point.score for point in answer.points} for answer in answers]
 
     def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
@@ -136,9 +150,11 @@ class ServerIndex(HybridIndex):
         if self._is_prepared:
             return
         with self._preparing:  # a thread that waited here does it once more, to no effect
-            if not client.collection_exists(self._collection):
+            if client.collection_exists(self._collection):
+                self._tell_differences(client)
+            else:
                 try:
-                    self._create_collection(client)
+                    self._layout.create(client, self._collection, dimension=self._dimension)
                 except UnexpectedResponse as error:
                     if error.status_code != ALREADY_EXISTS:
                         raise
@@ -147,16 +163,14 @@ class ServerIndex(HybridIndex):
                 client.create_payload_index(self._collection, field, _keyword_index(field), wait=True)
             self._is_prepared = True
 
-    def _create_collection(self, client: QdrantClient) -> None:
-        client.create_collection(
-            self._collection,
-            vectors_config={
-                payload.DENSE: models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
-            },
-            sparse_vectors_config={payload.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            # No graph over everybody's points, which no search may walk: one within each tenant instead.
-            hnsw_config=models.HnswConfigDiff(m=0, payload_m=16, ef_construct=100),
-        )
+    def _tell_differences(self, client: QdrantClient) -> None:
+        if found := self._layout.differences(client, self._collection):
+            listed = ", ".join(f"{one.setting} ({one.is_now!r}, not {one.wanted!r})" for one in found)
+            logger.warning(
+                "The collection %s is kept otherwise than the settings say: %s. See manage.py index_settings.",
+                self._collection,
+                listed,
+            )
 
 
 def _keyword_index(field: str) -> models.KeywordIndexParams:
@@ -167,12 +181,14 @@ def _keyword_index(field: str) -> models.KeywordIndexParams:
     )
 
 
-def _query(query: LegQuery) -> models.QueryRequest:
+def _query(query: LegQuery, layout: ServerLayout) -> models.QueryRequest:
     is_sparse = isinstance(query.vector, SparseVector)
     params = None
     if query.idf_corpus is not None:
         corpus = models.IdfCorpusParams(corpus=_filter(query.idf_corpus))
         params = models.SearchParams(idf=corpus)
+    elif not is_sparse and layout.search_params is not None:
+        params = models.SearchParams(quantization=layout.search_params)
     return models.QueryRequest(
         query=_sparse(query.vector) if isinstance(query.vector, SparseVector) else query.vector.tolist(),
         using=payload.SPARSE if is_sparse else payload.DENSE,
