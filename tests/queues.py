@@ -10,8 +10,11 @@ from config import celery_app
 QUEUES = ("ingest", "copies", "etl", "runs", "maintenance", "reembedding")
 
 
-def run_queued_tasks() -> int:
-    """Run what is queued, and what that queues, until nothing is left. Returns the number of tasks."""
+def run_queued_tasks(*, deliveries: int = 1) -> int:
+    """Run what is queued, and what that queues, until nothing is left. Returns the number of messages.
+
+    ``deliveries``: how often each message comes, as a broker may deliver it more than once.
+    """
     celery_app.loader.import_default_modules()
     done = 0
     with celery_app.connection_for_read() as connection:
@@ -28,8 +31,9 @@ def run_queued_tasks() -> int:
                     queue.close()
                 message.ack()
                 args = message.payload[0]
-                with TestCase.captureOnCommitCallbacks(execute=True):
-                    celery_app.tasks[message.headers["task"]].apply(args=args, throw=True)
+                for _ in range(deliveries):
+                    with TestCase.captureOnCommitCallbacks(execute=True):
+                        celery_app.tasks[message.headers["task"]].apply(args=args, throw=True)
                 done += 1
                 progress = True
     return done

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import RestrictedError
 from django.utils import timezone
 
 from apps.agents.chains import checked_steps
 from apps.agents.language.gateway import ModelUnknown, check_model
 from apps.agents.models import ActionChain, Agent
 from apps.agents.tools.registry import TOOLS
-from apps.base.errors import NotFound, ValidationFailed
+from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.events.services import record
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import KnowledgeBase
@@ -49,11 +50,14 @@ def update_agent(access: Access, agent: Agent, **changes: Any) -> Agent:
 
 @transaction.atomic
 def delete_agent(agent: Agent) -> None:
-    """Its runs stay, as history; its personal knowledge base becomes its creator's. Safe to repeat."""
+    """Its runs stay, as history; its personal knowledge base becomes its creator's. Safe to repeat.
+
+    Raises Conflict for one that an ETL runs.
+    """
     if Agent.objects.filter(pk=agent.pk).exists():
         KnowledgeBase.objects.filter(agent_id=agent.pk).update(agent_id=None)
         _record("agent.deleted", agent)
-        agent.delete()
+        _delete(agent)
 
 
 @transaction.atomic
@@ -84,10 +88,10 @@ def update_chain(chain: ActionChain, **changes: Any) -> ActionChain:
 
 @transaction.atomic
 def delete_chain(chain: ActionChain) -> None:
-    """Its runs stay, as history. Safe to repeat."""
+    """Its runs stay, as history. Safe to repeat. Raises Conflict for one that an ETL runs."""
     if ActionChain.objects.filter(pk=chain.pk).exists():
         _record("action_chain.deleted", chain)
-        chain.delete()
+        _delete(chain)
 
 
 def personal_knowledge_base(access: Access, agent: Agent) -> KnowledgeBase | None:
@@ -136,6 +140,16 @@ def _check_agent(access: Access, columns: dict[str, Any]) -> None:
     if problems:
         told = " ".join(f"{name}: {sentences[0]}" for name, sentences in problems.items())
         raise ValidationFailed(told, fields=problems)
+
+
+def _delete(thing: Agent | ActionChain) -> None:
+    """Raises Conflict for one that others refer to and can't be without."""
+    try:
+        thing.delete()
+    except RestrictedError as error:
+        raise Conflict(
+            "An ETL runs it. Delete that ETL, or have it run something else, before you delete this."
+        ) from error
 
 
 def _record(kind: str, thing: Agent | ActionChain) -> None:
