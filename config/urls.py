@@ -5,10 +5,12 @@ from django.urls import include, path
 
 from apps.api.common.health import healthz, readyz
 from apps.api.dialects import DIALECTS
+from apps.api.people.address_limit import posts_limited_by_address
 
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
+    path("admin/login/", posts_limited_by_address(admin.site.login)),
     path("admin/", admin.site.urls),
     path("", include("apps.api.people.urls")),
     path("", include("apps.api.objects.urls")),

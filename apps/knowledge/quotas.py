@@ -71,8 +71,8 @@ def note_storage() -> int:
     """Write down what each organization holds today; returns for how many. Safe to repeat, and at once."""
     today = timezone.now().date()
     with system_scope("storage of every organization"):
-        totals = File.objects.order_by().values("organization_id").annotate(**_TOTALS)
-        held = {row["organization_id"]: Stored(*(int(row[name]) for name in _TOTALS)) for row in totals}
+        totals = File.objects.order_by().values_list("organization_id").annotate(**_TOTALS)
+        held = {organization_id: Stored(*map(int, total)) for organization_id, *total in totals}
         rows = [
             DailyStorage(
                 organization_id=organization_id, day=today, **asdict(held.get(organization_id, Stored()))

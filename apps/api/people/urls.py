@@ -3,6 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from apps.api.people.address_limit import posts_limited_by_address
 from apps.api.people.views import home, join
 
 app_name = "rest_framework"
@@ -10,9 +11,11 @@ urlpatterns = [
     path("", home, name="home"),
     path(
         "login/",
-        LoginView.as_view(template_name="api/login.html", redirect_authenticated_user=True),
+        posts_limited_by_address(
+            LoginView.as_view(template_name="api/login.html", redirect_authenticated_user=True)
+        ),
         name="login",
     ),
-    path("join/<str:token>", join, name="join"),
+    path("join/<str:token>", posts_limited_by_address(join), name="join"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]
