@@ -11,7 +11,7 @@ from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_unti
 pytestmark = pytest.mark.topology("full")
 PAGES = 200
 SENTENCES_A_PAGE = 15
-SHELF = 6
+SHELF = 15
 
 
 def _book() -> bytes:
@@ -46,7 +46,7 @@ def test_file_whose_worker_process_is_killed_becomes_ready_with_exactly_its_chun
 def test_copy_whose_worker_process_is_killed_goes_on(client: Client, stack: Stack, facts: Facts) -> None:
     source = client.create_knowledge_base("Shelf")
     with Client(facts | {"knowledge_base_id": source}, timeout_seconds=30) as shelf:
-        book = _book()
+        book = documents.pdf(20)
         files = [shelf.upload(f"{number}.pdf", book, "application/pdf") for number in range(SHELF)]
         chunks = {wait_until_ready(shelf, file_id)["chunkCount"] for file_id in files}
         passages = _passages(shelf, files[0])
