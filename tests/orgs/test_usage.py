@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from apps.accounts.models import User
 from apps.base.valkey import Valkey, ValkeyAway
 from apps.orgs import usage
-from apps.orgs.models import Organization
+from apps.orgs.models import Organization, Plan
 from apps.orgs.rate_limits import admit
 from apps.orgs.scope import system_scope
 from apps.orgs.services import create_organization, delete_organization
@@ -115,6 +115,7 @@ def test_server_that_is_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_several_at_once_write_each_call_once() -> None:
+    Plan.objects.get_or_create(name="local")  # which a transactional test before this one may have flushed
     owner = User.objects.create_user("many@example.com", "correct horse battery")
     organization = create_organization(name="Many at once", owner=owner)
 
