@@ -13,7 +13,11 @@ import workers.copies
 import workers.ingest
 import workers.maintenance  # noqa: F401
 from apps.accounts.models import User
-from apps.agents.models import Agent
+from apps.agents.models import ActionChain, Agent, Run
+from apps.agents.runs import start_run
+from apps.agents.services import create_agent, create_chain
+from apps.documents.models import Document
+from apps.documents.services import write_document
 from apps.etl.models import EtlConfig
 from apps.etl.services import create_etl
 from apps.knowledge.copying.start import copy_knowledge_base
@@ -132,6 +136,37 @@ def etl(tenant: Tenant) -> EtlConfig:
 
 
 @pytest.fixture
+def agent(tenant: Tenant) -> Agent:
+    access = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    with tenant.scope():
+        return create_agent(access, name="Librarian", instructions="Answer from the library.")
+
+
+@pytest.fixture
+def chain(tenant: Tenant) -> ActionChain:
+    access = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    with tenant.scope():
+        steps = [{"name": "tag", "kind": "add-tags", "parameters": {"tags": ["seen"]}}]
+        return create_chain(access, name="Mark", steps=steps)
+
+
+@pytest.fixture
+def run(tenant: Tenant, agent: Agent) -> Run:
+    """One of the agent, that nobody carries out."""
+    return start_run(
+        organization_id=tenant.organization.pk, agent=agent, prompt="Who?", actor_id=tenant.owner.pk
+    )
+
+
+@pytest.fixture
+def document(tenant: Tenant) -> Document:
+    with tenant.scope():
+        return write_document(
+            organization_id=tenant.organization.pk, creator=tenant.owner, title="Report", content="Old."
+        )
+
+
+@pytest.fixture
 def personal(tenant: Tenant) -> KnowledgeBase:
     """A personal knowledge base of the tenant's owner."""
     with tenant.scope():
@@ -152,6 +187,9 @@ def arguments(
     copy_job: CopyJob,
     short_link: DownloadLink,
     etl: EtlConfig,
+    run: Run,
+    chain: ActionChain,
+    document: Document,
 ) -> dict[str, str]:
     """Real ids of the tenant, by the name that routes give them."""
     with tenant.scope():
@@ -166,4 +204,9 @@ def arguments(
         "copy_id": copy_job.pk,
         "link_id": short_link.pk,
         "etl_id": etl.pk,
+        "agent_id": run.agent_id,
+        "action_chain_id": chain.pk,
+        "run_id": run.pk,
+        "document_id": document.pk,
+        "version": "1",
     }

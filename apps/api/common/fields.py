@@ -208,12 +208,12 @@ class MetadataField(serializers.Field):
     def _check(self, key: str, value: Any) -> None:
         if not key.strip() or len(key) > MAX_METADATA_KEY_CHARS:
             self.fail("key")
-        if not _is_storable(key):
+        if not is_storable(key):
             self.fail("characters")
         if isinstance(value, str):
             if len(value) > MAX_METADATA_VALUE_CHARS:
                 self.fail("long", name=key)
-            if not _is_storable(value):
+            if not is_storable(value):
                 self.fail("characters")
         elif not isinstance(value, int | float):  # a boolean is an int
             self.fail("value", name=key)
@@ -228,6 +228,6 @@ class EditableMetadataField(MetadataField):
         return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Without NUL, which PostgreSQL refuses, and without half a character, which UTF-8 can't hold."""
     return "\x00" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

@@ -4,8 +4,11 @@ from django.urls import path
 
 from apps.api.common import converters  # noqa: F401 - registers <id:…>
 from apps.api.platform.views import (
+    action_chains,
+    agents,
     api_keys,
     copies,
+    documents,
     download_links,
     etls,
     files,
@@ -13,6 +16,7 @@ from apps.api.platform.views import (
     knowledge_bases,
     members,
     organizations,
+    runs,
     uploads,
 )
 from apps.api.platform.views.audit_log import AuditLogView
@@ -21,6 +25,7 @@ from apps.api.platform.views.search import SearchView
 from apps.api.platform.views.usage import UsageView
 
 _ORGANIZATION = "orgs/<id:organization_id>"
+_DOCUMENT = f"{_ORGANIZATION}/documents/<id:document_id>"
 _KNOWLEDGE_BASE = f"{_ORGANIZATION}/knowledgebases/<id:knowledge_base_id>"
 _FILE = f"{_KNOWLEDGE_BASE}/files/<id:file_id>"
 _ETL = f"{_KNOWLEDGE_BASE}/etls/<id:etl_id>"
@@ -40,6 +45,26 @@ urlpatterns = [
     path(f"{_ORGANIZATION}/api-keys/<id:key_id>/rotate", api_keys.RotateView.as_view()),
     path(f"{_ORGANIZATION}/audit-log", AuditLogView.as_view()),
     path(f"{_ORGANIZATION}/usage", UsageView.as_view()),
+    path(f"{_ORGANIZATION}/agents", agents.AgentsView.as_view()),
+    path(f"{_ORGANIZATION}/agents/<id:agent_id>", agents.AgentDetailView.as_view()),
+    path(f"{_ORGANIZATION}/agents/<id:agent_id>/run", agents.AgentRunView.as_view()),
+    path(f"{_ORGANIZATION}/action-chains", action_chains.ActionChainsView.as_view()),
+    path(
+        f"{_ORGANIZATION}/action-chains/<id:action_chain_id>", action_chains.ActionChainDetailView.as_view()
+    ),
+    path(
+        f"{_ORGANIZATION}/action-chains/<id:action_chain_id>/run", action_chains.ActionChainRunView.as_view()
+    ),
+    path(f"{_ORGANIZATION}/runs", runs.RunsView.as_view()),
+    path(f"{_ORGANIZATION}/runs/<id:run_id>", runs.RunDetailView.as_view()),
+    path(f"{_ORGANIZATION}/runs/<id:run_id>/retry", runs.RetryView.as_view()),
+    path(f"{_ORGANIZATION}/runs/<id:run_id>/cancel", runs.CancelView.as_view()),
+    path(f"{_ORGANIZATION}/documents", documents.DocumentsView.as_view()),
+    path(_DOCUMENT, documents.DocumentDetailView.as_view()),
+    path(f"{_DOCUMENT}/versions", documents.VersionsView.as_view()),
+    path(f"{_DOCUMENT}/versions/<id:version>", documents.VersionView.as_view()),
+    path(f"{_DOCUMENT}/versions/<id:version>/restore", documents.RestoreView.as_view()),
+    path(f"{_DOCUMENT}/diff", documents.DiffView.as_view()),
     path(f"{_ORGANIZATION}/knowledgebases", knowledge_bases.KnowledgeBasesView.as_view()),
     path(_KNOWLEDGE_BASE, knowledge_bases.KnowledgeBaseDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/copy-to", copies.KnowledgeBaseCopyToView.as_view()),
@@ -64,6 +89,8 @@ urlpatterns = [
     path(f"{_FILE}/events", files.FileEventsView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/etls", etls.EtlsView.as_view()),
     path(_ETL, etls.EtlDetailView.as_view()),
+    path(f"{_ETL}/runs", etls.EtlRunsView.as_view()),
+    path(f"{_ETL}/run", etls.EtlRunView.as_view()),
     path(f"{_ETL}/test", etls.EtlTestView.as_view()),
     path(f"{_ETL}/events", etls.EtlEventsView.as_view()),
 ]

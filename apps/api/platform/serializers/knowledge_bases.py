@@ -7,6 +7,7 @@ from rest_framework.fields import empty
 from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
 from apps.api.platform.serializers.reembedding import CHOICES, EmbeddingModelField
+from apps.base.identifiers import MAX_LENGTH
 from apps.knowledge.ocr_languages import MAX_OCR_LANGUAGE_CHARS, MAX_OCR_LANGUAGES, refusal_of
 from apps.knowledge.statuses import KnowledgeBaseType
 
@@ -44,6 +45,12 @@ class KnowledgeBasePageQuery(PageQuery):
             "creatorUserId": "creator_id",
         },
         nullable={"creator_id"},
+    )
+    forAgentId = serializers.CharField(
+        required=False,
+        max_length=MAX_LENGTH,
+        help_text="Only the personal knowledge base of this agent, made when it is first asked for. Its creator "
+        "sees it, and the agent; for anybody else the list is empty.",
     )
     includePersonalKBs = serializers.BooleanField(
         default=False, help_text="Whether the caller's own PERSONAL knowledge bases are listed too."

@@ -1,17 +1,22 @@
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.agents.models import Agent
+from apps.agents.services import personal_knowledge_base
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import knowledge_bases as s
 from apps.api.platform.views.base import KnowledgeBaseView, OrganizationView
+from apps.base.errors import NotFound
 from apps.knowledge.knowledge_bases import (
     create_knowledge_base,
     delete_knowledge_base,
     update_knowledge_base,
 )
+from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.roles import Ability
 
@@ -36,9 +41,20 @@ class KnowledgeBasesView(OrganizationView):
     def get(self, request: Request, **_: str) -> Response:
         query = self.validated_query(s.KnowledgeBasePageQuery)
         rows = self.visible_knowledge_bases()
-        if not query["includePersonalKBs"]:
+        if agent_id := query.get("forAgentId"):
+            rows = self.of_agent(agent_id)
+        elif not query["includePersonalKBs"]:
             rows = rows.exclude(type=KnowledgeBaseType.PERSONAL)
         return self.answer(s.KnowledgeBasePageSerializer(paginate(rows, query)))
+
+    def of_agent(self, agent_id: str) -> QuerySet[KnowledgeBase]:
+        """The one that is its own, or none. Raises NotFound, PermissionDenied."""
+        self.access.require(Ability.AGENTS_READ)
+        agent = Agent.objects.filter(pk=agent_id).first()
+        if agent is None:
+            raise NotFound("There is no such agent.")
+        own = personal_knowledge_base(self.access, agent)
+        return self.visible_knowledge_bases().filter(pk=own.pk if own else "")
 
     @extend_schema(
         operation_id="createKnowledgeBase",

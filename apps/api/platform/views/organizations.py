@@ -59,6 +59,10 @@ class OrganizationDetailView(OrganizationView):
     name = "Organization"
     below = {
         "Knowledge bases": "knowledgebases",
+        "Agents": "agents",
+        "Action chains": "action-chains",
+        "Runs": "runs",
+        "Documents": "documents",
         "Members": "members",
         "Invitations": "invitations",
         "API keys": "api-keys",

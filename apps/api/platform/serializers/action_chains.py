@@ -1,0 +1,154 @@
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.agents.actions.registry import ACTIONS, action
+from apps.agents.chains import MAX_STEPS, STEP_NAME
+from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
+from apps.api.common.json_fields import JsonListField
+from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.platform.serializers.agents import AGENT
+
+CHAIN_INPUT: dict[str, Any] = {
+    "name": "File an invoice",
+    "description": "Summarizes an invoice, notes the summary on the file, and tells bookkeeping.",
+    "steps": [
+        {
+            "name": "summary",
+            "kind": "run-agent",
+            "parameters": {"agentId": AGENT["agentId"], "prompt": "Who wants how much for what?"},
+        },
+        {
+            "name": "note",
+            "kind": "set-metadata",
+            "parameters": {"metadata": {"summary": "{{steps.summary.output|truncate(900)}}"}},
+        },
+        {"name": "tag", "kind": "add-tags", "parameters": {"tags": ["invoice", "{{input.department}}"]}},
+        {
+            "name": "report",
+            "kind": "create-document",
+            "parameters": {"title": "{{file.fileName}}", "content": "{{steps.summary.output}}"},
+        },
+        {
+            "name": "archive",
+            "kind": "copy-file",
+            "parameters": {"targetKnowledgeBaseId": "kb-01k9a3g4p7t0w3z6c9f2j5m8rs"},
+        },
+        {
+            "name": "bookkeeping",
+            "kind": "call-url",
+            "parameters": {
+                "url": "https://books.example.com/inbox",
+                "body": {"file": "{{file.fileId}}", "text": "{{steps.summary.output}}"},
+            },
+        },
+        {
+            "name": "tell",
+            "kind": "send-webhook-event",
+            "parameters": {
+                "event": "invoice.filed",
+                "payload": {"documentId": "{{steps.report.output.documentId}}"},
+            },
+        },
+    ],
+}
+CHAIN: dict[str, Any] = {
+    "actionChainId": "chain-01k9a3q4v7y0b3e6h9l2p5s8uw",
+    "organizationId": AGENT["organizationId"],
+    "name": CHAIN_INPUT["name"],
+    "description": CHAIN_INPUT["description"],
+    "steps": CHAIN_INPUT["steps"],
+    "creatorUserId": AGENT["creatorUserId"],
+    "createdAt": "2026-01-05T09:42:10.704000Z",
+    "updatedAt": "2026-01-05T09:42:10.704000Z",
+}
+
+
+def _told_parameters() -> str:
+    """What each action takes, as its own model says."""
+    lines = []
+    for kind in ACTIONS:
+        fields = action(kind).parameters.model_fields
+        told = "; ".join(
+            f"`{name}`{'' if field.is_required() else ' (may be left out)'}"
+            + (f": {field.description}" if field.description else "")
+            for name, field in fields.items()
+        )
+        lines.append(f"- `{kind}`: {told}")
+    return "\n".join(lines)
+
+
+STEPS_TOLD = (
+    "Steps are taken one after the other; one that fails stops the chain. Any text in the parameters may hold "
+    "templates: `{{file.fileName}}`, `{{file.metadata.year}}`, `{{input.topic}}`, `{{prompt}}`, "
+    "`{{steps.summary.output}}` of an earlier step, with filters like `|truncate(100)`, `|upper`, `|tojson`.\n\n"
+    f"What the kinds of steps take:\n{_told_parameters()}\n\n"
+    "What is wrong with a step is told by its place, such as `steps[1].parameters`."
+)
+
+
+class StepSerializer(serializers.Serializer):
+    """One step of a chain."""
+
+    name = serializers.RegexField(
+        f"^{STEP_NAME.pattern}$",
+        required=False,
+        help_text="What later steps call it. Left out: `step1`, `step2`…",
+    )
+    kind = serializers.ChoiceField(choices=list(ACTIONS), help_text="What it does.")
+    parameters = serializers.DictField(required=False, help_text="By its kind, as the operation describes.")
+
+
+@extend_schema_field(StepSerializer(many=True))
+class StepsField(JsonListField):
+    """Steps as somebody said them. They are checked where it is known what they mean."""
+
+
+class ActionChainPageQuery(PageQuery):
+    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "name": "name"})
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Another name", value={"name": "File a bill"}, request_only=True)]
+)
+class ActionChainUpdateSerializer(serializers.Serializer):
+    """What is left out stays as it is."""
+
+    name = StrictCharField(max_length=200, required=False)
+    description = OptionalTextField(
+        max_length=4000, style={"base_template": "textarea.html", "rows": 2}, help_text="For people."
+    )
+    steps = StepsField(help_text=f"1 to {MAX_STEPS}.")
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("Every kind of step", value=CHAIN_INPUT, request_only=True)]
+)
+class ActionChainInputSerializer(ActionChainUpdateSerializer):
+    name = StrictCharField(max_length=200)
+    steps = StepsField(required=True, help_text=f"1 to {MAX_STEPS}.")
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("An action chain", value=CHAIN, response_only=True)], many=False
+)
+class ActionChainSerializer(serializers.Serializer):
+    """An ordered list of steps."""
+
+    actionChainId = serializers.CharField(source="pk")
+    organizationId = serializers.CharField(source="organization_id")
+    name = serializers.CharField()
+    description = EmptyAsNullField()
+    steps = StepSerializer(many=True)
+    creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
+    createdAt = serializers.DateTimeField(source="created_at")
+    updatedAt = serializers.DateTimeField(source="updated_at")
+
+
+class ActionChainDeletedSerializer(serializers.Serializer):
+    message = serializers.CharField()
+    actionChainId = serializers.CharField(source="pk")
+
+
+ActionChainPageSerializer = page_serializer(ActionChainSerializer)
