@@ -11,7 +11,8 @@ from django.core.checks import CheckMessage, Error, register
 from apps.retrieval.embedding.registry import MODELS
 from apps.retrieval.reranking import MODEL_FILE, TOKENIZER_FILE
 
-BACKENDS = ("auto", "torch", "openvino")
+PACKAGE_OF = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
+BACKENDS = ("auto", "openvino", "onnx", "torch")
 
 
 @register("retrieval")
@@ -26,11 +27,11 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="retrieval.E001",
             )
         )
-    elif backend == "openvino" and find_spec("openvino") is None:
+    elif find_spec(package := PACKAGE_OF.get(backend, "torch")) is None:
         problems.append(
             Error(
-                "EMBEDDING_BACKEND is openvino, which is not installed.",
-                hint="Install the package openvino, or set EMBEDDING_BACKEND=auto.",
+                f"EMBEDDING_BACKEND is {backend}, which is not installed.",
+                hint=f"Install the package {package}, or set EMBEDDING_BACKEND=auto.",
                 id="retrieval.E002",
             )
         )

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from apps.retrieval.contracts import Embedder
-from apps.retrieval.embedding import openvino_cache
+from apps.retrieval.embedding import onnx_backend, openvino_cache
 from apps.retrieval.embedding.embedder import BackendName, TransformerEmbedder
 from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.errors import EmbedderUnavailable
@@ -52,20 +52,29 @@ def openvino_embedder() -> Iterator[TransformerEmbedder]:
     embedder.close()
 
 
-@pytest.fixture(params=["torch_embedder", "openvino_embedder"])
+@pytest.fixture(scope="module")
+def onnx_embedder() -> Iterator[TransformerEmbedder]:
+    embedder = _embedder("onnx")
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture(params=["torch_embedder", "openvino_embedder", "onnx_embedder"])
 def either(request: pytest.FixtureRequest) -> TransformerEmbedder:
     embedder: TransformerEmbedder = request.getfixturevalue(request.param)
     return embedder
 
 
-def test_openvino_and_torch_agree(
-    torch_embedder: TransformerEmbedder, openvino_embedder: TransformerEmbedder
+@pytest.mark.parametrize("backend", ["openvino_embedder", "onnx_embedder"])
+def test_every_backend_agrees_with_torch(
+    torch_embedder: TransformerEmbedder, backend: str, request: pytest.FixtureRequest
 ) -> None:
+    other: TransformerEmbedder = request.getfixturevalue(backend)
     texts = [text for text in TEXTS if text]  # no chunk and no query is empty
-    cosines = (torch_embedder.embed_passages(texts) * openvino_embedder.embed_passages(texts)).sum(axis=1)
+    cosines = (torch_embedder.embed_passages(texts) * other.embed_passages(texts)).sum(axis=1)
     assert cosines.min() >= 0.999
     for text in texts:
-        assert torch_embedder.embed_query(text) @ openvino_embedder.embed_query(text) >= 0.999
+        assert torch_embedder.embed_query(text) @ other.embed_query(text) >= 0.999
 
 
 def test_torch_is_what_sentence_transformers_computes(torch_embedder: TransformerEmbedder) -> None:
@@ -189,7 +198,8 @@ print(embedder.backend.name, *sorted({"torch", "transformers", "sentence_transfo
 
 @pytest.fixture
 def broken_converter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_cache, "CONVERTER", "tests.retrieval.broken_converter")
+    for module in (openvino_cache, onnx_backend):
+        monkeypatch.setattr(module, "CONVERTER", "tests.retrieval.broken_converter")
 
 
 @pytest.mark.usefixtures("broken_converter")

@@ -86,7 +86,7 @@ def test_forked_process_does_not_use_the_parents_parts(fresh: Any) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "problem"),
     [
-        ("EMBEDDING_BACKEND", "onnx", "retrieval.E001"),
+        ("EMBEDDING_BACKEND", "abacus", "retrieval.E001"),
         ("QDRANT_URL", "qdrant:6333", "retrieval.E004"),
         ("EMBEDDING_THREADS", -1, "retrieval.E005"),
     ],

@@ -1,1 +1,1 @@
-"""Dense embeddings: one model, two ways to run it."""
+"""Dense embeddings: a registry of models, and three ways to run each."""

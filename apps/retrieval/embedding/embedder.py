@@ -15,7 +15,7 @@ from apps.retrieval.embedding.tokenization import ModelTokenizer, TokenBatch
 from apps.retrieval.errors import EmbedderUnavailable
 
 logger = logging.getLogger(__name__)
-BackendName = Literal["auto", "torch", "openvino"]
+BackendName = Literal["auto", "openvino", "onnx", "torch"]
 CACHED_QUERIES = 512
 
 
@@ -105,21 +105,27 @@ class TransformerEmbedder:
         return embedding
 
     def _load(self) -> EmbeddingBackend:
-        if self._backend_name == "torch":
-            return self._load_torch()
-        if self._backend_name == "openvino":
-            return self._load_openvino()
-        try:
-            return self._load_openvino()
-        except (EmbedderUnavailable, ImportError, RuntimeError) as error:
-            logger.warning("OpenVINO cannot run the embedding model here, PyTorch does: %s", error)
-            return self._load_torch()
+        loaders = {"openvino": self._load_openvino, "onnx": self._load_onnx, "torch": self._load_torch}
+        if self._backend_name != "auto":
+            return loaders[self._backend_name]()
+        *preferred, last = loaders  # the quickest first
+        for name in preferred:
+            try:
+                return loaders[name]()
+            except (EmbedderUnavailable, ImportError, RuntimeError) as error:
+                logger.warning("%s cannot run the embedding model here: %s", name, error)
+        return loaders[last]()
 
     # Each is imported when chosen: PyTorch alone takes seconds and hundreds of megabytes.
     def _load_torch(self) -> EmbeddingBackend:
         from apps.retrieval.embedding.torch_backend import TorchBackend
 
         return TorchBackend(self._model, threads=self._threads)
+
+    def _load_onnx(self) -> EmbeddingBackend:
+        from apps.retrieval.embedding.onnx_backend import OnnxBackend
+
+        return OnnxBackend(self._model, threads=self._threads, cache_folder=self._cache_folder)
 
     def _load_openvino(self) -> EmbeddingBackend:
         from apps.retrieval.embedding.openvino_backend import OpenVinoBackend

