@@ -58,6 +58,12 @@ _FIELDS = {
     "chunkCount": Field(Kind.NUMBER, lambda file: file.chunk_count),
     "tags": Field(Kind.LIST, lambda file: list(file.tags)),
 }
+# What reading them needs of a file's row.
+COLUMNS = (
+    "organization_id", "knowledge_base_id", "file_name", "status", "status_message", "error_code", "embedding_mode",
+    "custom_instructions", "external_file_url", "creator_id", "created_at", "content_type", "size_bytes", "page_count",
+    "chunk_count", "tags", "metadata", "last_revision",
+)  # fmt: skip
 FIELD_NAMES = (*_FIELDS, f"{METADATA}<key>")
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -22,6 +23,7 @@ from apps.events.services import record
 from apps.knowledge.models import File
 from apps.knowledge.signals import file_changed
 from apps.knowledge.statuses import FileStatus
+from apps.orgs.prepared import PreparedQuery
 
 logger = logging.getLogger(__name__)
 _ON_ITS_WAY = frozenset({FileStatus.WAITING_UPLOAD, FileStatus.ENQUEUED})
@@ -33,11 +35,19 @@ LOOP_STOPPED = "etl.loop_stopped"
 def fire_what_came_to_hold(file: File, before: Mapping[str, Any] | None, actor_id: str, **_: object) -> None:
     """Leave a firing for every ETL whose conditions did not hold for the file as it was, and do now."""
     _note_lineage(file, before, actor_id)
-    etls = EtlConfig.objects.filter(knowledge_base_id=file.knowledge_base_id, is_enabled=True)
+    etls = _enabled_etls(file.knowledge_base_id)
+    if not etls:
+        return
     was = _as_it_was(file, before)
     came_to_hold = [etl for etl in etls if _holds(etl, file) and (was is None or not _holds(etl, was))]
     if came_to_hold:
         _fire(came_to_hold, file, _cause_of(file, actor_id))
+
+
+@PreparedQuery
+def _enabled_etls(knowledge_base_id: str) -> QuerySet[EtlConfig]:
+    """Asked at every change of every file, mostly for nothing."""
+    return EtlConfig.objects.filter(knowledge_base_id=knowledge_base_id, is_enabled=True)
 
 
 def _as_it_was(file: File, before: Mapping[str, Any] | None) -> File | None:

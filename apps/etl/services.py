@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.agents.models import ActionChain, Agent
 from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.etl.conditions import Explanation, explain, hold, joined, parse_conditions
+from apps.etl.fields import COLUMNS
 from apps.etl.models import EtlConfig, EtlType, Firing
 from apps.etl.starting import bounds_of
 from apps.events.services import record
@@ -17,7 +18,6 @@ from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
 
 MAX_ETLS = 100  # of one knowledge base: each change of one of its files asks them all
-_SCANNED_COLUMNS_LEFT_OUT = ("multipart_upload_id", "recipe", "lease_owner", "content_sha256", "etag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ def try_on(etl: EtlConfig, file: File) -> Trial:
 def matching_files(etl: EtlConfig, *, offset: int, limit: int) -> tuple[list[Trial], int]:
     """The files of its knowledge base for which its conditions hold now, newest first, and how many there are in all.
 
-    Each file of the knowledge base is looked at, one after the other, some ten microseconds each.
+    Each file of the knowledge base is looked at, one after the other, some thirty microseconds each.
     """
     conditions = etl.parsed_conditions
     files = File.objects.filter(knowledge_base_id=etl.knowledge_base_id).order_by("-created_at", "-pk")
     total, page = 0, []
-    for file in files.defer(*_SCANNED_COLUMNS_LEFT_OUT).iterator():
+    for file in files.only(*COLUMNS).iterator():
         if hold(conditions, file):
             if offset <= total < offset + limit:
                 page.append(file)

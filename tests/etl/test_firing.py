@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker, Settings
 
 from apps.agents.models import Agent, Run
 from apps.base.origin import carried_out_by
 from apps.etl import starting
+from apps.etl.fields import FIELD_NAMES
 from apps.etl.firing import GRACE
 from apps.etl.models import EtlConfig, Firing, Lineage
-from apps.etl.services import delete_etl, update_etl
+from apps.etl.services import delete_etl, matching_files, update_etl
 from apps.events.models import Event
 from apps.knowledge.attributes import update_file
 from apps.knowledge.copying.start import copy_file
@@ -410,3 +412,35 @@ def reindex_row(file: File) -> None:
     from apps.knowledge.lifecycle import transition
 
     assert transition(file, FileStatus.ENQUEUED)
+
+
+# --- cost ----------------------------------------------------------------------------------------------
+
+
+def test_trial_reads_each_file_once_whatever_its_conditions_ask(
+    make_etl: MakeEtl, announce: Announce
+) -> None:
+    etl = make_etl(
+        [condition(name, "IS_EMPTY", merge="OR") for name in FIELD_NAMES[:-1]]
+        + [condition("metadata.k", "IS_EMPTY")]
+    )
+    counts = []
+    for _ in range(2):
+        announce()
+        with tenant_scope(etl.organization_id), CaptureQueriesContext(connection) as queries:
+            found, total = matching_files(etl, offset=0, limit=10)
+        counts.append(len(queries))
+        assert len(found) == total
+    assert counts[0] == counts[1]
+
+
+def test_change_asks_once_for_the_etls_of_its_knowledge_base(
+    tenant: Tenant, make_etl: MakeEtl, announce: Announce
+) -> None:
+    file, counts = announce(), []
+    for _ in range(3):
+        make_etl(APPROVED)
+        with tenant.scope(), CaptureQueriesContext(connection) as queries:
+            update_file(file, metadata={"n": len(counts)})
+        counts.append(sum("etl_etlconfig" in query["sql"] for query in queries))
+    assert counts == [1, 1, 1]

@@ -223,3 +223,72 @@ def test_knowledge_base_has_a_hundred_at_most(
     monkeypatch.setattr("apps.etl.services.MAX_ETLS", 1)
     assert make().status_code == 201
     assert make().status_code == 409
+
+
+def test_run_by_hand_is_a_new_run_each_time(
+    api: CommittingClient,
+    tenant: Tenant,
+    etls_url: str,
+    make: Callable[..., Any],
+    upload: Upload,
+    run_workers: Callable[[], int],
+) -> None:
+    """Whatever the conditions say, and though it is switched off."""
+    etl = make(conditions=[READY | {"value": "ERROR"}], isEnabled=False, prompt="Summarize this.").json()
+    url = f"{etls_url}/{etl['etlId']}"
+    assert api.get(f"{url}/runs").json() == {"items": [], "totalRows": 0, "offset": 0}
+    file = upload("a.txt", b"The heron waits in shallow water.", "text/plain")
+    run_workers()
+    body = {"fileId": file.pk}
+    first, second = (api.post(f"{url}/run", body, format="json") for _ in range(2))
+    assert first.status_code == second.status_code == 202
+    told = first.json()
+    assert (told["status"], told["etlId"], told["fileId"]) == ("QUEUED", etl["etlId"], file.pk)
+    assert told["runId"] != second.json()["runId"]
+    repeated = [
+        api.post(f"{url}/run", body, format="json", HTTP_IDEMPOTENCY_KEY="once").json()["runId"]
+        for _ in range(2)
+    ]
+    assert repeated[0] == repeated[1]
+    run_workers()
+    runs = api.get(f"{url}/runs").json()
+    assert [run["runId"] for run in runs["items"]] == [repeated[0], second.json()["runId"], told["runId"]]
+    assert {run["status"] for run in runs["items"]} == {"SUCCEEDED"}
+    assert "heron" in runs["items"][0]["output"]
+    assert api.get(f"{url}/runs?status=FAILED").json()["totalRows"] == 0
+    assert api.get(f"{url}/runs?fileId={file.pk}&limit=1&cursor=1").json()["items"] == runs["items"][1:2]
+    assert [event["kind"] for event in api.get(f"{url}/events").json()["items"]].count("etl.run") == 3
+
+
+def test_run_needs_a_file_of_its_knowledge_base(
+    api: CommittingClient, tenant: Tenant, etls_url: str, make: Callable[..., Any], personal: KnowledgeBase
+) -> None:
+    url = f"{etls_url}/{make().json()['etlId']}/run"
+    upload = {"fileName": "a.txt", "contentType": "text/plain"}
+    elsewhere = f"{tenant.url}/knowledgebases/{personal.pk}/files/upload-url"
+    other = api.post(elsewhere, upload, format="json").json()["fileId"]
+    for file_id in (other, "file-unknown"):
+        assert api.post(url, {"fileId": file_id}, format="json").status_code == 404
+    assert api.post(url, {}, format="json").status_code == 400
+
+
+def test_strangers_key_gets_nowhere_near_an_etl(
+    outsider: CommittingClient, stranger: Tenant, tenant: Tenant, make: Callable[..., Any], waiting_file: File
+) -> None:
+    """Nor with its own organization and knowledge base in the path."""
+    etl_id = make().json()["etlId"]
+    for url in (f"{tenant.library_url}/etls/{etl_id}", f"{stranger.library_url}/etls/{etl_id}"):
+        assert outsider.get(url).status_code == 404
+        assert outsider.put(url, {"isEnabled": False}, format="json").status_code == 404
+        assert outsider.post(f"{url}/run", {"fileId": waiting_file.pk}, format="json").status_code == 404
+        assert outsider.delete(url).status_code == 404
+
+
+def test_key_without_the_verb_is_refused(
+    etls_url: str, make: Callable[..., Any], make_key: Callable[..., CommittingClient]
+) -> None:
+    url = f"{etls_url}/{make().json()['etlId']}"
+    reader = make_key(Ability.ETLS_READ, Ability.KB_MANAGE)
+    assert reader.get(url).status_code == 200
+    assert reader.put(url, {"isEnabled": False}, format="json").status_code == 403
+    assert make_key(Ability.KB_MANAGE).get(url).status_code == 403

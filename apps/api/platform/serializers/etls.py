@@ -14,6 +14,7 @@ from apps.api.common.fields import (
 )
 from apps.api.common.paging import OrderByField, PageQuery, page_serializer
 from apps.api.platform.serializers.files import FILE
+from apps.api.platform.serializers.runs import RunPageQuery
 from apps.base.identifiers import MAX_LENGTH
 from apps.etl.conditions import MAX_VALUE_CHARS, Comparison, MergeOperator
 from apps.etl.fields import FIELD_NAMES, METADATA
@@ -288,6 +289,10 @@ class EtlEventSerializer(serializers.Serializer):
 
     def get_eventId(self, event: Any) -> str:
         return f"event-{event.pk}"
+
+
+class EtlRunPageQuery(RunPageQuery):
+    etlId = agentId = actionChainId = None  # type: ignore[assignment]  # DRF takes away what is None
 
 
 class EtlEventPageQuery(PageQuery):

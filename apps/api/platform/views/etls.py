@@ -2,18 +2,23 @@
 
 from functools import cached_property
 
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.agents.models import Run
+from apps.api.common import idempotency
 from apps.api.common.paging import PageQuery, paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import etls as s
+from apps.api.platform.serializers.runs import RunPageSerializer, RunSerializer
 from apps.api.platform.views.base import KnowledgeBaseView
 from apps.base.errors import NotFound
 from apps.etl.models import EtlConfig
 from apps.etl.services import create_etl, delete_etl, matching_files, try_on, update_etl
+from apps.etl.starting import run_by_hand
 from apps.events.models import Event
 from apps.knowledge.models import File
 from apps.orgs.roles import Ability
@@ -120,6 +125,67 @@ class EtlDetailView(EtlView):
 
     def form_instance(self) -> object:
         return self.etl
+
+
+class EtlRunsView(EtlView):
+    """What the ETL ran, the latest first."""
+
+    name = "Runs"
+
+    @extend_schema(
+        operation_id="listEtlRuns",
+        tags=TAGS,
+        summary="List the runs of an ETL",
+        description="The latest first. Those that read somebody else's personal knowledge base are left out.",
+        parameters=[s.EtlRunPageQuery],
+        responses={200: RunPageSerializer, **problems(400, 403, 404)},
+    )
+    def get(self, request: Request, **_: str) -> Response:
+        query = self.validated_query(s.EtlRunPageQuery)
+        rows = Run.objects.visible_to(self.access.user).filter(etl_id=self.etl.pk)
+        for name, column in (("status", "status"), ("fileId", "file_id")):
+            if wanted := query.get(name):
+                rows = rows.filter(**{column: wanted})
+        return self.answer(RunPageSerializer(paginate(rows, query)))
+
+
+class EtlRunView(EtlView):
+    """Run the ETL for a file, whatever its conditions say."""
+
+    name = "Run by hand"
+    inputs = {"POST": s.EtlRunInputSerializer}
+
+    @extend_schema(
+        operation_id="runEtl",
+        tags=TAGS,
+        summary="Run an ETL for a file by hand",
+        description=(
+            "Whatever its conditions say, also while it is disabled, and with your rights. Each call is a new run, "
+            "unless it comes again with the same `Idempotency-Key`."
+        ),
+        parameters=[idempotency.PARAMETER],
+        request=s.EtlRunInputSerializer,
+        responses={202: RunSerializer, **problems(403, 404, 422, body=True)},
+    )
+    def post(self, request: Request, **_: str) -> Response:
+        etl = self.etl
+        file = self.file(self.validated()["fileId"])
+
+        def make(remember: idempotency.Remember | None) -> Run:
+            with transaction.atomic():
+                run = run_by_hand(etl, file, access=self.access)
+                if remember is not None:
+                    remember([run])
+            return run
+
+        def repeat(run_ids: list[str]) -> Run:
+            run = Run.objects.visible_to(self.access.user).filter(pk__in=run_ids).first()
+            if run is None:
+                raise NotFound("The run that this Idempotency-Key started is gone. Use a new one.")
+            return run
+
+        run = idempotency.once(request, organization_id=etl.organization_id, make=make, repeat=repeat)
+        return self.answer(RunSerializer(run), status=202)
 
 
 class EtlTestView(EtlView):
