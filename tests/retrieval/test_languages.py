@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.retrieval.languages import detect_language, detect_languages
 
@@ -44,3 +46,10 @@ def test_at_the_beginning_it_has_the_language_after_it() -> None:
 def test_document_without_words_counts_as_english() -> None:
     assert detect_languages(["2019", "2020"]) == ["en", "en"]
     assert detect_languages([], before="de") == []
+
+
+@given(st.lists(st.text(max_size=200), max_size=5))
+def test_every_text_gets_one_language_whatever_is_in_it(texts: list[str]) -> None:
+    languages = detect_languages(texts)
+    assert len(languages) == len(texts)
+    assert all(len(language) == 2 for language in languages)

@@ -11,9 +11,12 @@ from django.core.checks import run_checks
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from apps.retrieval import reranking
-from apps.retrieval.passages import Chunk, Passage
+from apps.retrieval import reranking, runtime, services
+from apps.retrieval.contracts import Embedder
+from apps.retrieval.engines.edge import EdgeIndex
+from apps.retrieval.passages import Chunk, FileAttributes, Passage
 from apps.retrieval.reranking import OnnxCrossEncoder, rerank
+from tests.retrieval.material import MODEL, address, scope
 
 WORDS = [
     "[PAD]",
@@ -113,6 +116,25 @@ def test_order_is_the_mean_of_both_scores(switched_on: Any) -> None:
     assert [passage.chunk.text for passage in ranked] == [TEXTS[2], TEXTS[1], TEXTS[0]]
     assert ranked[0].score == pytest.approx((0.78 + 1 / (1 + np.exp(-14))) / 2, abs=1e-4)
     assert {passage.similarity for passage in ranked} == {0.5}
+
+
+def test_search_shows_the_new_order(switched_on: Any, embedder: Embedder, tmp_path: Path) -> None:
+    texts = (
+        "The filter of the pump, and when the filter is what it is.",
+        "is changed when the filter is changed",
+    )
+    query = "when is the filter changed"
+    index = EdgeIndex(folder=tmp_path, collection="reranked", dimension=embedder.dimension)
+    with runtime.using(model=MODEL, embedder=embedder, index=index):
+        for number, text in enumerate(texts):
+            services.index_chunks(address(file=f"file-{number}"), FileAttributes(), [Chunk(0, text)])
+        reranked = services.search_passages([scope()], query, limit=1)
+        switched_on.RERANKER_DIR = ""
+        plain = services.search_passages([scope()], query, limit=2)
+    index.close()
+    relevance = reranked[0].score * 2 - next(p.score for p in plain if p.vector_id == reranked[0].vector_id)
+    assert 0.99 < relevance <= 1.0
+    assert all(passage.similarity <= 1 for passage in [*reranked, *plain])
 
 
 def test_without_a_reranker_nothing_changes(settings: Any) -> None:
