@@ -1,5 +1,7 @@
 """What is particular to the embedded engine: one owner, nothing lost, and optimizing while in use."""
 
+import errno
+import mmap
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ from qdrant_edge import EdgeConfig, EdgeShard
 from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, SparseVector
 from apps.retrieval.engines import edge_store
 from apps.retrieval.engines.edge import EdgeIndex
+from apps.retrieval.engines.edge_folder import copy_folder
 from apps.retrieval.errors import IndexLocked, IndexUnavailable
 from apps.retrieval.passages import Chunk, FileAttributes
 from tests.retrieval.material import DIMENSION, address, put, question, scope, texts_found
@@ -219,6 +222,33 @@ def test_maintenance_optimizes_by_itself(tmp_path: Path, monkeypatch: pytest.Mon
         time.sleep(0.05)
     assert index.count("org-a") == 200
     index.close()
+
+
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_copy_is_whole_and_its_holes_stay_holes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_supported: bool
+) -> None:
+    if not is_supported:
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EXDEV, "another file system")
+
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+    source = tmp_path / "source" / "segment"
+    source.mkdir(parents=True)
+    (source / "empty").touch()
+    (source / "small").write_bytes(b"text")
+    with (source / "mapped").open("w+b") as file:
+        file.truncate(32 * 1024 * 1024)
+        with mmap.mmap(file.fileno(), 0) as mapped:
+            for offset in (0, 5_000_000, len(mapped) - 10):
+                mapped[offset : offset + 5] = b"bytes"  # dirty pages in a hole, and not flushed
+            copy_folder(tmp_path / "source", tmp_path / "target")
+            assert (tmp_path / "target/segment/mapped").read_bytes() == bytes(mapped)
+    assert (tmp_path / "target/segment/empty").read_bytes() == b""
+    assert (tmp_path / "target/segment/small").read_bytes() == b"text"
+    if is_supported:
+        assert (tmp_path / "target/segment/mapped").stat().st_blocks * 512 < 1024 * 1024
 
 
 def test_failed_optimization_leaves_the_index_as_it_was(

@@ -1,7 +1,6 @@
 """One open Qdrant Edge shard, kept small and fast by optimizing copies of it in another process."""
 
 import logging
-import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +12,7 @@ from typing import TypeVar
 from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
 
 from apps.retrieval.engines import edge_optimizer
-from apps.retrieval.engines.edge_folder import GenerationFolder
+from apps.retrieval.engines.edge_folder import GenerationFolder, copy_folder
 from apps.retrieval.errors import IndexUnavailable
 
 logger = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class ShardStore:
                 with self._writing:
                     self.read(lambda shard: shard.flush())
                     assert source is not None  # noqa: S101 - opening the store made one
-                    shutil.copytree(source, target)
+                    copy_folder(source, target)
                     self._journal = []
                     before = self._changed_points
                 self._optimize_copy(target)
