@@ -55,6 +55,9 @@ bench-ingest: $(VENV)/.dev .venv-peer/.installed  ## from PUT to READY beside a 
 bench-quality: $(VENV)/.dev  ## docs/quality.md: nDCG, recall and MRR of each leg and of the whole; EVAL_DIR, COLLECTIONS, MODELS
 	$(BIN)/python -m benchmarks.quality
 
+bench-search: $(VENV)/.dev  ## latency and rates over 1k, 10k and 100k passages of 20 organizations; SIZES, EVAL_DIR
+	$(BIN)/python -m benchmarks.search_scale
+
 bench-memory: $(VENV)/.dev  ## resident memory over a PDF of a thousand pages and a scan of a hundred
 	$(BIN)/python -m benchmarks.long_documents
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from reportlab.lib.styles import getSampleStyleSheet
@@ -76,6 +76,16 @@ def collection_corpus(folder: Path, *, limit: int) -> Corpus:
 def collection_queries(folder: Path) -> list[str]:
     with (folder / "queries.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]
+
+
+def collection_texts(folder: Path) -> Iterator[str]:
+    """Each document with its title before it."""
+    return (f"{record.get('title', '')} {record['text']}".strip() for record in _records(folder))
+
+
+def made_texts() -> Iterator[str]:
+    """Texts of a dozen sentences without end, no two alike."""
+    return (" ".join(make.page_sentences(page, 12)) for page in count(1))
 
 
 def find_collection(folder: Path) -> Path:
