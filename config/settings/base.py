@@ -291,7 +291,7 @@ QDRANT_LAYOUT = {  # of the server's collections: apps/retrieval/engines/server_
 }
 VECTOR_DIR = DATA_DIR / "vectors"
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL", default="all-minilm-l6-v2")  # of a new knowledge base
-EMBEDDING_BACKEND = env.str("EMBEDDING_BACKEND", default="auto")  # openvino, onnx, torch; auto: the first that works
+EMBEDDING_BACKEND = env.str("EMBEDDING_BACKEND", default="auto")  # or openvino, onnx, torch; auto: the first
 EMBEDDING_CACHE_DIR = Path(env.str("EMBEDDING_CACHE_DIR", default=str(DATA_DIR / "models")))
 EMBEDDING_THREADS = env.int("EMBEDDING_THREADS", default=0)  # 0: one per core
 RERANKER_DIR = env.str("RERANKER_DIR", default="")  # empty: none

@@ -60,7 +60,9 @@ def test_files_of_an_earlier_revision_of_the_model_are_told_and_reembedded(
             patch.setattr(module, "collection_of", {MINILM: upgraded}.__getitem__)
         report = _examine(tenant)
         assert {kind: finding.found for kind, finding in report.findings.items()} == {Kind.NOT_REEMBEDDED: 3}
-        assert _examine(tenant, is_repair=True).is_well, "the first of them has all of its knowledge base seen to"
+        assert _examine(tenant, is_repair=True).is_well, (
+            "the first of them has all of its knowledge base seen to"
+        )
         run_workers()
         assert len(found_files(tenant, "bird")) == 3
         assert _examine(tenant).findings == {}
