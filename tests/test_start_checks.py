@@ -54,6 +54,15 @@ def test_broker_must_not_send_a_message_again_while_it_is_worked_on(settings: La
     assert [fault.id for fault in run_checks(tags=["commonplace"])] == ["commonplace.E102"]
 
 
+def test_calls_need_a_server_that_can_count_them(settings: LazySettings) -> None:
+    settings.VALKEY_URL = "amqp://rabbit:5672"
+    settings.RATE_LIMITS_WHEN_DOWN = "ajar"
+    assert [fault.id for fault in run_checks(tags=["commonplace"])] == [
+        "commonplace.E103",
+        "commonplace.E104",
+    ]
+
+
 @pytest.mark.parametrize("missing", [*COMPLETE, "S3_BUCKET"])
 def test_web_process_refuses_to_start_and_names_what_is_missing(missing: str) -> None:
     environment = COMPLETE | ({"OBJECT_STORE": "s3"} if missing == "S3_BUCKET" else {})

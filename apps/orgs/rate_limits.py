@@ -64,7 +64,7 @@ if longest > 0 then
   redis.call('PEXPIRE', calls, longest / 1000)
 end
 if ARGV[1] ~= '' then
-  redis.call('HINCRBY', KEYS[2], math.floor(clock[1] / 86400) .. '|' .. ARGV[1] .. '|requests', 1)
+  redis.call('HINCRBY', KEYS[2], math.floor(clock[1] / 86400) .. '|' .. ARGV[1], 1)
 end
 if longest == 0 then return {1, -1, -1, now, now} end
 return {1, limit, remaining, more_at, now}

@@ -1,7 +1,6 @@
 """What organizations use: calls are counted in Valkey as they come, and written down as rows now and then."""
 
 import logging
-from collections import defaultdict
 from contextlib import suppress
 from datetime import date, timedelta
 from functools import partial
@@ -20,7 +19,6 @@ from apps.orgs.usage_models import DailyUsage, UsageBatch
 
 logger = logging.getLogger(__name__)
 BATCH, BATCH_ID = "usage:batch", "id"
-COUNTERS = frozenset({"requests", "tokens"})
 REMEMBERED = timedelta(days=7)  # how long a batch that came back, with an old copy of Valkey, would be known
 EPOCH = date(1970, 1, 1)
 
@@ -55,8 +53,14 @@ def write_down_usage(server: Valkey | None = None) -> int:
             if not batch:
                 break
             batch_id = batch.pop(BATCH_ID)
-            with suppress(_WrittenBefore):
-                written += _write(batch_id, batch)
+            try:
+                with suppress(_WrittenBefore):
+                    written += _write(batch_id, batch)
+            except (
+                IntegrityError
+            ) as error:  # an organization was deleted meanwhile: without it, the next time
+                logger.info("The usage will be written down the next time: %s", error)
+                break
             counting.call(partial(_drop, batch_id))
     return written
 
@@ -71,11 +75,10 @@ def _drop(batch_id: str, client: redis.Redis) -> None:
 
 
 def _write(batch_id: str, batch: dict[str, str]) -> int:
-    counts: dict[tuple[str, date, str], dict[str, int]] = defaultdict(dict)
-    for name, count in batch.items():
-        days, organization_id, key_id, counter = name.split("|")
-        if counter in COUNTERS:
-            counts[organization_id, EPOCH + timedelta(days=int(days)), key_id][counter] = int(count)
+    counts: dict[tuple[str, date, str], int] = {}
+    for name, number in batch.items():
+        days, organization_id, key_id = name.split("|")
+        counts[organization_id, EPOCH + timedelta(days=int(days)), key_id] = int(number)
     with system_scope("usage of any organization"), transaction.atomic():
         try:
             with transaction.atomic():
@@ -87,15 +90,14 @@ def _write(batch_id: str, batch: dict[str, str]) -> int:
             .order_by("pk")
             .values_list("pk", flat=True)
         )
-        for (organization_id, day, key_id), counters in sorted(counts.items()):
+        for (organization_id, day, key_id), count in sorted(counts.items()):
             if organization_id in there:  # what a deleted one used is of no interest
                 row, _ = DailyUsage.objects.get_or_create(
                     organization_id=organization_id, day=day, key_id=key_id
                 )
-                added = {counter: F(counter) + count for counter, count in counters.items()}
-                DailyUsage.objects.filter(pk=row.pk).update(**added)
+                DailyUsage.objects.filter(pk=row.pk).update(requests=F("requests") + count)
         UsageBatch.objects.filter(written_at__lt=timezone.now() - REMEMBERED).delete()
-    return sum(counters.get("requests", 0) for counters in counts.values())
+    return sum(counts.values())
 
 
 @transaction.atomic

@@ -12,7 +12,11 @@ SETTINGS: dict[str, Any] = {
         "called: the PUT itself starts the ingestion.\n\n"
         "Fields of a request that are not named here are ignored; a wrong type is a 400 that names the field. "
         "Errors have one envelope, whatever the status. "
-        "What belongs to another organization answers 404, the same as what does not exist."
+        "What belongs to another organization answers 404, the same as what does not exist.\n\n"
+        "How often an organization may call is its plan's to say; `X-RateLimit-Limit`, `X-RateLimit-Remaining` and "
+        "`X-RateLimit-Reset` (unix seconds) of every answer tell how its tightest window stands, and a 429 "
+        "(`rate_limited`) when to come again. What it may store is the plan's to say too: beyond that, what would "
+        "add to it is a 403 (`quota_exceeded`)."
     ),
     "TAGS": [
         {"name": "Organizations", "description": "Tenants, and the caller's place in them."},
