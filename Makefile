@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-footprint bench-memory bench-limits formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-search bench-footprint bench-memory bench-limits formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
