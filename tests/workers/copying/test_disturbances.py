@@ -415,3 +415,53 @@ def test_passages_beyond_the_quota_are_an_honest_error(
     assert job_of(made).status == "FAILED"
     _purge()
     assert vectors(copy) == 0
+
+
+def test_upload_does_not_wait_behind_a_copy(
+    tenant: Tenant, branch: Tenant, api: CommittingClient, library: list[File], upload: Upload
+) -> None:
+    copy_library(api, tenant, tenant)
+    hold = holds.claim_next(owner="tests")
+    assert hold is not None
+    with tenant.scope():
+        assert holds.list_more(hold) == len(library)
+    fresh = upload("fresh.txt", b"A wren sings.", "text/plain")
+    turn = next_turn()
+    assert turn is not None and turn.file_id == fresh.pk
+
+
+def test_files_made_in_one_moment_are_listed_once_each(
+    tenant: Tenant,
+    branch: Tenant,
+    session: CommittingClient,
+    library: list[File],
+    run_workers: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holds, "LISTED", 1)
+    with tenant.scope():
+        File.objects.update(created_at=library[0].created_at)
+    made = copy_library(session, tenant, branch)
+    run_workers()
+    assert [file.file_name for file in files_in(made["knowledgeBaseId"])] == [
+        file.file_name for file in library
+    ]
+    assert job_of(made).files_done == len(library)
+
+
+def test_files_that_come_after_the_call_are_no_part_of_the_copy(
+    tenant: Tenant,
+    branch: Tenant,
+    session: CommittingClient,
+    library: list[File],
+    ingest: Upload,
+    run_workers: Run,
+) -> None:
+    made = copy_library(session, tenant, branch)
+    with system_scope("tests"):
+        CopyJob.objects.update(available_at=timezone.now() + timedelta(hours=1))
+    ingest("late.txt", b"A wren sings.", "text/plain")
+    with system_scope("tests"):
+        CopyJob.objects.update(available_at=timezone.now() - LONG_AGO)
+    _work()
+    assert len(files_in(made["knowledgeBaseId"])) == len(library)
