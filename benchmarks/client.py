@@ -119,6 +119,13 @@ class Client:
         path = f"/orgs/{self.organization_id}/knowledgebases"
         return str(self._send("POST", path, json=body)["knowledgeBaseId"])
 
+    def reembed(self, model: str) -> JSON:
+        """Have the library embedded by another model."""
+        return self._send("POST", f"{self._library}/reembed", json={"embeddingModel": model})
+
+    def reembedding(self) -> JSON:
+        return self._send("GET", f"{self._library}/reembed")
+
     def copy_to(self, organization_id: str) -> JSON:
         """Have the library copied. Returns the new knowledge base, and under ``copy`` how far it is."""
         return self._send("POST", f"{self._library}/copy-to", json={"targetOrganizationId": organization_id})
