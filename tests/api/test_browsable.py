@@ -12,6 +12,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from lxml.html import document_fromstring
 
 from apps.accounts.models import User
+from apps.etl.models import EtlConfig
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.models import ApiKey, Organization
 from apps.orgs.roles import Ability, Role
@@ -200,6 +201,29 @@ def test_put_form_changes_things_with_its_token(browser: Client, tenant: Tenant)
         with system_scope("test"):
             library = KnowledgeBase.objects.get(pk=tenant.library.pk)
         assert (library.title, library.is_public) == ("Shelf", is_public)
+
+
+def test_etl_is_made_tried_and_changed_by_clicking(
+    browser: Client, tenant: Tenant, etl: EtlConfig, waiting_file: File
+) -> None:
+    url = f"{tenant.library_url}/etls"
+    assert hrefs(page(browser, url))[etl.pk] == f"{url}/{etl.pk}"
+    conditions = '[{"field": "fileName", "comparison": "ENDS_WITH", "value": ".txt"}]'
+    fields = {"etlType": "agent", "agentId": etl.agent_id, "conditions": conditions}
+    made = submit(browser, url, fields)
+    assert made.status_code == 201, made.content
+    with tenant.scope():
+        mine = EtlConfig.objects.exclude(pk=etl.pk).get()
+    assert mine.is_enabled and mine.conditions[0]["value"] == ".txt"
+    links = hrefs(page(browser, f"{url}/{mine.pk}"))
+    assert {"Runs", "Run by hand", "Test", "Events"} <= set(links)
+    for title in ("Runs", "Events"):
+        assert "Commonplace" in page(browser, links[title])
+    assert waiting_file.pk in submit(browser, links["Test"], {}).content.decode()
+    assert submit(browser, links["Run by hand"], {"fileId": waiting_file.pk}).status_code == 202
+    refused = submit(browser, url, fields | {"conditions": "status is READY"})
+    assert refused.status_code == 400
+    assert "A list of conditions is expected." in refused.content.decode()
 
 
 def test_deleting_answers_a_page_too(browser: Client, tenant: Tenant, waiting_file: File) -> None:

@@ -33,6 +33,7 @@ def commands() -> dict[str, list[str]]:
         "web": [str(BIN / "uvicorn"), "config.asgi:application", "--port", str(_port()), "--lifespan", "off"],
         "ingest": [*celery, "worker", "-Q", "ingest", "-n", "ingest@%h", "-c", "2"],
         "copies": [*celery, "worker", "-Q", "copies", "-n", "copies@%h", "-c", "1"],
+        "etl": [*celery, "worker", "-Q", "etl", "-n", "etl@%h", "-c", "1"],
         "maintenance": [*celery, "worker", "-Q", "maintenance", "-n", "maintenance@%h", "-c", "1"],
         "reembedding": [*celery, "worker", "-Q", "reembedding", "-n", "reembedding@%h", "-c", "1"],
         "beat": [*celery, "beat"],
