@@ -118,7 +118,7 @@ def _ask(asked: dict[str, Any]) -> Any:
     except APIStatusError as error:
         told = str(error)[:MAX_TOLD_CHARS]
         raise LanguageModelRefused(f"The language model refused the request: {told}") from error
-    except APIError as error:
+    except (APIError, ValueError) as error:  # an answer that is no JSON is not caught by the client
         raise LanguageModelRefused("The language model's answer can't be read.") from error
 
 
