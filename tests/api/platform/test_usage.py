@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings as django_settings
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -164,3 +165,10 @@ def test_what_was_counted_outlives_the_server_that_counts(api: CommittingClient,
     usage(api, tenant)
     redis.Redis.from_url(django_settings.VALKEY_URL).flushall()
     assert usage(api, tenant)["requests"] == 2
+
+
+def test_people_find_it_by_clicking(browser: Client, tenant: Tenant) -> None:
+    assert f'href="{tenant.url}/usage"' in browser.get(tenant.url).content.decode()
+    page = browser.get(f"{tenant.url}/usage")
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "requestsPerMinute" in page.content.decode()
