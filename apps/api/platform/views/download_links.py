@@ -36,8 +36,8 @@ class DownloadLinkView(FileView):
         summary="Get a temporary download link",
         description=(
             "A signed link that works for an hour, once the file is uploaded (409 before). With `expiresInDays` a "
-            "short one, of which nothing but a hash is kept here: it works as long as its maker may read the file, until "
-            "it expires or is revoked."
+            "short one, of which nothing but a hash is kept here: it works as long as its maker may read the file, "
+            "until it expires or is revoked."
         ),
         request=s.DownloadLinkInputSerializer,
         responses={200: s.DownloadLinkSerializer, **problems(403, 404, 409, 503, body=True)},
