@@ -69,6 +69,9 @@ def _holds(etl: EtlConfig, file: File) -> bool:
 
 
 def _fire(etls: Sequence[EtlConfig], file: File, cause: Mapping[str, Any] | None) -> None:
+    # Locked, and read again: one that is being deleted must not take the file's change down with it.
+    locked = EtlConfig.objects.select_for_update(no_key=True).filter(pk__in=[etl.pk for etl in etls])
+    etls = list(locked.filter(is_enabled=True).order_by("pk"))
     revision = file.last_revision
     has_fired = set(
         Firing.objects.filter(etl__in=etls, file=file, file_revision=revision).values_list(

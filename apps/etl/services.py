@@ -57,7 +57,7 @@ def create_etl(knowledge_base: KnowledgeBase, *, access: Access, said: Mapping[s
 def update_etl(etl: EtlConfig, *, access: Access, said: Mapping[str, Any]) -> EtlConfig:
     """What is left out stays as it is. From now on it acts for the caller. Raises as ``create_etl`` does."""
     with transaction.atomic():
-        current = EtlConfig.objects.select_for_update(of=("self",)).filter(pk=etl.pk).first()
+        current = EtlConfig.objects.select_for_update(no_key=True, of=("self",)).filter(pk=etl.pk).first()
         if current is None:
             raise NotFound("There is no such ETL.")
         _save(current, access, said)
@@ -79,7 +79,8 @@ def enable(etl: EtlConfig, *, is_enabled: bool, actor_id: str) -> bool:
 @transaction.atomic
 def delete_etl(etl: EtlConfig, *, access: Access) -> None:
     """Its runs stay; what was to be started and was not yet, is not."""
-    if EtlConfig.objects.filter(pk=etl.pk).exists():
+    # Locked first: whatever fires it at this moment has left its firing, or will find it gone.
+    if EtlConfig.objects.select_for_update().filter(pk=etl.pk).first() is not None:
         _record("etl.deleted", etl, access.user.pk)
         EtlConfig.objects.filter(pk=etl.pk).delete()
 
@@ -133,12 +134,14 @@ def _set_target(etl: EtlConfig, said: Mapping[str, Any]) -> None:
         found: Agent | ActionChain | None
         etl.action_chain = None
         name, wanted = "agent_id", said.get("agent_id") or etl.agent_id
-        found = etl.agent = Agent.objects.select_for_update().filter(pk=wanted).first() if wanted else None
+        found = etl.agent = (
+            Agent.objects.select_for_update(no_key=True).filter(pk=wanted).first() if wanted else None
+        )
     else:
         etl.agent = None
         name, wanted = "action_chain_id", said.get("action_chain_id") or etl.action_chain_id
         found = etl.action_chain = (
-            ActionChain.objects.select_for_update().filter(pk=wanted).first() if wanted else None
+            ActionChain.objects.select_for_update(no_key=True).filter(pk=wanted).first() if wanted else None
         )
     if found is None:
         problem = (

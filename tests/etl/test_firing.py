@@ -1,7 +1,9 @@
 """What fires when: at a change by which the conditions come to hold, once for a revision."""
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -227,6 +229,49 @@ def test_changed_at_once_by_several_it_fires_once(
         thread.join()
     assert not errors
     assert firings() == [(etl.pk, file.pk, 0)]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("deletion_comes_first", [True, False])
+def test_etl_that_is_deleted_while_it_fires_leaves_the_file_alone(
+    tenant: Tenant, make_etl: MakeEtl, announce: Announce, deletion_comes_first: bool
+) -> None:
+    etl, file = make_etl(APPROVED), announce()
+    access = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    under_way, errors = threading.Event(), []
+    acts = [
+        partial(delete_etl, etl, access=access),
+        partial(update_file, file, metadata={"state": "approved"}),
+    ]
+    first, second = acts if deletion_comes_first else reversed(acts)
+
+    def do(act: Callable[[], object], *, is_first: bool) -> None:
+        try:
+            with tenant_scope(tenant.organization.pk), transaction.atomic():
+                if not is_first:
+                    assert under_way.wait(10)
+                act()
+                if is_first:
+                    under_way.set()
+                    time.sleep(0.3)  # in which the other one comes, and has to wait
+        except Exception as error:
+            errors.append(error)
+        finally:
+            under_way.set()
+            connection.close()
+
+    threads = [
+        threading.Thread(target=do, args=(act,), kwargs={"is_first": act is first}) for act in (first, second)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    with tenant.scope():
+        file.refresh_from_db()
+        assert file.metadata == {"state": "approved"}
+        assert not EtlConfig.objects.exists() and not Firing.objects.exists()
 
 
 def test_message_that_got_lost_is_made_up_for_by_the_sweep(
