@@ -206,6 +206,12 @@ def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("links_compressed.bin")), "there is a graph"
     recall = sum(len(e & f) for e, f in zip(exact, best(), strict=True)) / (10 * len(queries))
     assert recall >= 0.97
+    for query in queries:
+        for candidate in index.candidates(scope(), query, per_leg=10):
+            ordinal = index.fetch(scope(), [candidate.point_id])[candidate.point_id].chunk.ordinal
+            assert candidate.cosine == pytest.approx(float(dense[ordinal] @ query.dense), abs=1e-5), (
+                "scores are the original vectors', whatever proposed the point"
+            )
     index.close()
 
 
