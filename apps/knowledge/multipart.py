@@ -28,12 +28,15 @@ class NotInParts(Conflict):
 def part_urls(file: File, numbers: Sequence[int]) -> tuple[list[PartUrl], datetime]:
     """URLs that take these parts, and when they expire. Asking keeps the upload alive.
 
-    Raises NotInParts, UploadMissing when it is over, ValidationFailed for a part beyond the largest file.
+    Raises NotInParts, UploadMissing when it is over, ValidationFailed for a part beyond the largest file,
+    QuotaExceeded for one beyond what the organization may store.
     """
     upload_id = _waiting(file)
     if (most := most_parts(file)) < max(numbers):
         problem = f"A file of the largest allowed size has {most} parts."
         raise ValidationFailed(problem, fields={"part_numbers": [problem]})
+    before = (max(numbers) - 1) * (file.part_bytes or 0)
+    quotas.ensure_room(file.organization_id, size_bytes=before + 1)
     now = timezone.now()
     still_waits = File.objects.filter(
         pk=file.pk, status=FileStatus.WAITING_UPLOAD, multipart_upload_id=upload_id

@@ -56,6 +56,12 @@ def max_bytes_of(grant: Grant) -> int:
     return part_bytes_of(grant.upload_id) if grant.part_number else int(settings.MAX_FILE_BYTES)
 
 
+def end_of_part(grant: Grant, declared_length: int) -> int:
+    """Up to which byte of the file a part may write; one of a length that is not told, as far as a part goes."""
+    room = part_bytes_of(grant.upload_id)
+    return (grant.part_number - 1) * room + (declared_length or room)
+
+
 def check_length(declared_length: int, max_bytes: int) -> None:
     """Raises TooLarge."""
     if declared_length > max_bytes:

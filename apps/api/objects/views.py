@@ -14,7 +14,14 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.api.common.errors import Problem, problem_of
 from apps.api.objects.errors import IncompleteUpload, PartialUpload, UnsatisfiableRange, envelope
 from apps.api.objects.ranges import ByteRange, FilePieces, read_range
-from apps.api.objects.uploads import check_grant, check_key, check_length, check_upload, folder_store
+from apps.api.objects.uploads import (
+    check_grant,
+    check_key,
+    check_length,
+    check_upload,
+    end_of_part,
+    folder_store,
+)
 from apps.base.errors import CommonplaceError, Conflict, NotFound
 from apps.knowledge import quotas
 from apps.knowledge.models import File
@@ -59,6 +66,7 @@ class ObjectView(View):
         if grant.part_number:
             if file.multipart_upload_id != grant.upload_id:
                 raise UploadMissing
+            quotas.ensure_room(file.organization_id, size_bytes=end_of_part(grant, declared_length))
             etag = store.multipart.receive(key, grant.upload_id, grant.part_number, pieces).etag
         else:
             max_bytes = allowances_of(file.organization_id).max_file_bytes

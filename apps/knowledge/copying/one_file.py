@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 
+from django.db import transaction
+
 from apps.base.errors import Conflict, TemporarilyUnavailable, TooLarge
-from apps.knowledge import leases
+from apps.knowledge import leases, quotas
 from apps.knowledge.attributes import attributes_of
 from apps.knowledge.contents import ContentKey
 from apps.knowledge.copying.sources import source_of
 from apps.knowledge.leases import Lease
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
+from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
+from apps.knowledge.storage.contracts import ObjectStat
 from apps.orgs.allowances import allowances_of
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
@@ -51,9 +55,7 @@ def copy_one(job: CopyJob, lease: Lease, *, prove_life: Callable[[], None]) -> s
     _check_allowances(source, file.organization_id)
     copied = object_store().copy(source.key, file.key, content_type=file.content_type, on_progress=prove_life)
     prove_life()
-    held = File.objects.filter(pk=file.pk, last_revision=lease.revision, status=FileStatus.PROCESSING)
-    if not held.update(size_bytes=copied.stat.size_bytes, etag=copied.stat.etag):
-        raise leases.LeaseLost
+    _note_copied(lease, copied.stat)
     if source.status != FileStatus.READY or copied.source_etag != source.etag:
         return "It was copied while its text was not READY, and is read here."
     is_same_model = base.embedding_model == lease.model
@@ -71,6 +73,23 @@ def copy_one(job: CopyJob, lease: Lease, *, prove_life: Callable[[], None]) -> s
         content=ContentKey(source.content_sha256, source.recipe) if is_known else None,
     )
     return ""
+
+
+def _note_copied(lease: Lease, stat: ObjectStat) -> None:
+    """The row tells what was copied, which is more than the source's row told where its bytes were replaced since.
+    What may not be stored is removed. Raises TooLarge, QuotaExceeded, LeaseLost."""
+    file = lease.file
+    held = File.objects.filter(pk=file.pk, last_revision=lease.revision, status=FileStatus.PROCESSING)
+    try:
+        _check_size(stat.size_bytes, allowances_of(file.organization_id).max_file_bytes)
+        with transaction.atomic():
+            if not held.update(size_bytes=stat.size_bytes, etag=stat.etag):
+                raise leases.LeaseLost
+            growth = stat.size_bytes - (file.size_bytes or 0)
+            quotas.ensure_within(file.organization_id, size_bytes=growth)
+    except (TooLarge, QuotaExceeded):
+        object_store().remove(file.key)
+        raise
 
 
 def _copy_vectors(source: File, base: KnowledgeBase, lease: Lease, *, prove_life: Callable[[], None]) -> int:
@@ -114,11 +133,13 @@ def _is_unchanged(job: CopyJob, source: File, base: KnowledgeBase) -> bool:
 
 def _check_allowances(source: File, organization_id: str) -> None:
     allowed = allowances_of(organization_id)
-    if (source.size_bytes or 0) > allowed.max_file_bytes:
-        raise TooLarge(
-            f"The file has {source.size_bytes} bytes; the limit of this organization is {allowed.max_file_bytes}."
-        )
+    _check_size(source.size_bytes or 0, allowed.max_file_bytes)
     if (source.page_count or 0) > allowed.max_pages:
         raise TooManyPages(
             f"The file has {source.page_count} pages; the limit of this organization is {allowed.max_pages}."
         )
+
+
+def _check_size(size_bytes: int, limit: int) -> None:
+    if size_bytes > limit:
+        raise TooLarge(f"The file has {size_bytes} bytes; the limit of this organization is {limit}.")

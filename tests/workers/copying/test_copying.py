@@ -1,6 +1,7 @@
 """A copy of a knowledge base, or of a file, is whole, costs no embedding, and is nobody's but its own."""
 
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from django.utils import timezone
@@ -344,6 +345,21 @@ def test_quota_filled_meanwhile_ends_the_copy_with_what_fits(
     job = job_of(made)
     assert job.status == "FAILED" and "allows for 0 files" in job.error
     assert files_in(made["knowledgeBaseId"]) == []
+
+
+def test_object_that_grew_unnoticed_is_no_way_around_the_quota(
+    tenant: Tenant, branch: Tenant, session: CommittingClient, ingest: Upload, run_workers: Run
+) -> None:
+    file = ingest("0.txt", _text(0), "text/plain")
+    object_store().write(file.key, BytesIO(_text(0) * 100), content_type="text/plain")  # as a second PUT does
+    Plan.objects.create(name="small", max_storage_bytes=2 * len(_text(0)))
+    branch.organization.plan_id = "small"
+    branch.organization.save()
+    copy_one_file(session, file, tenant, branch.library)
+    run_workers()
+    (copy,) = files_in(branch.library.pk)
+    assert (copy.status, copy.error_code) == ("ERROR", "quota_exceeded")
+    assert (copy.size_bytes or 0) <= len(_text(0)) and object_store().stat(copy.key) is None
 
 
 def test_copied_file_is_read_anew_when_it_is_reindexed(
