@@ -20,7 +20,7 @@ from apps.orgs.roles import Ability
 from apps.orgs.scope import system_scope
 
 LIFETIME = timedelta(days=7)
-MAX_LINKS = 100  # of one file, that work
+MAX_LINKS = 100  # of one file and one maker, that work: guests leave members theirs
 TOKEN_BYTES = 16
 KEPT_EXPIRED = timedelta(days=30)  # so long one that has ended is still listed
 FORGET_BATCH = 1000
@@ -29,7 +29,8 @@ FORGET_BATCH = 1000
 class TooManyLinks(Conflict):
     code = "too_many_links"
     default_message = (
-        f"{MAX_LINKS} download links of this file work already. Revoke some, or wait for their end."
+        f"{MAX_LINKS} download links that you made of this file work already. "
+        "Revoke some, or wait for their end."
     )
 
 
@@ -37,7 +38,7 @@ def create_link(file: File, *, creator: User, lifetime: timedelta = LIFETIME) ->
     """Make a link that serves the file for ``lifetime``, also before its bytes have come; in a transaction of the
     caller. Returns it with its URL, which can't be had again. Raises TooManyLinks."""
     now = timezone.now()
-    working = DownloadLink.objects.filter(file=file, revoked_at=None, expires_at__gt=now)
+    working = DownloadLink.objects.filter(file=file, creator=creator, revoked_at=None, expires_at__gt=now)
     if working.count() >= MAX_LINKS:
         raise TooManyLinks
     token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -93,7 +94,8 @@ def forget_expired() -> int:
 
 
 def _may_still_read(link: DownloadLink) -> bool:
-    """A link is worth what its maker may see: it ends with their membership, or as the knowledge base is closed."""
+    """A link is worth what its maker may see: it ends with their membership, while their account is
+    deactivated, or as the knowledge base is closed."""
     base = link.file.knowledge_base
     if base.type == KnowledgeBaseType.PERSONAL:
         is_theirs = Q(organization_id=base.organization_id) if base.creator_id == link.creator_id else None
@@ -101,7 +103,7 @@ def _may_still_read(link: DownloadLink) -> bool:
         is_theirs = Q() if base.is_public else Q(organization_id=base.organization_id)
     if is_theirs is None:
         return False
-    return Membership.objects.filter(is_theirs, user=link.creator_id).exists()
+    return Membership.objects.filter(is_theirs, user=link.creator_id, user__is_active=True).exists()
 
 
 def _record(kind: str, link: DownloadLink, file: File, *, actor_id: str) -> None:

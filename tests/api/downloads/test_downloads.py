@@ -242,3 +242,30 @@ def test_links_that_ended_long_ago_are_forgotten(api: CommittingClient, tenant: 
     sweep()
     with system_scope("tests"):
         assert not DownloadLink.objects.exists()
+
+
+def test_link_of_an_account_that_was_deactivated_ends(
+    api: CommittingClient, tenant: Tenant, file: File
+) -> None:
+    path = _path(_make(api, tenant, file)["downloadLink"])
+    User.objects.filter(pk=tenant.owner.pk).update(is_active=False)
+    assert Client().get(path).status_code == 404
+    User.objects.filter(pk=tenant.owner.pk).update(is_active=True)
+    assert Client().get(path).status_code == 302
+
+
+def test_guests_links_leave_members_theirs(
+    api: CommittingClient,
+    outsider: CommittingClient,
+    tenant: Tenant,
+    file: File,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links, "MAX_LINKS", 2)
+    body = {"title": "Open", "llmDescription": "For all.", "isPublic": True}
+    assert api.put(tenant.library_url, body, format="json").status_code == 200
+    for _ in range(2):
+        _make(outsider, tenant, file)
+    url = f"{tenant.library_url}/files/{file.pk}/download-link"
+    assert outsider.post(url, {"expiresInDays": 1}, format="json").status_code == 409
+    _make(api, tenant, file)
