@@ -21,6 +21,7 @@ class Access:
     role: Role
     abilities: frozenset[Ability]
     key: ApiKey | None = None
+    is_operator: bool = False  # who is let in by the admin site, and by no membership
 
     def require(self, ability: Ability) -> None:
         """Raises PermissionDenied when the role, or the key's scopes, do not allow it."""
@@ -77,4 +78,4 @@ def _roles(organization_id: str, user_id: str) -> QuerySet[Membership, str]:
 
 def operator_access(organization: Organization, user: User) -> Access:
     """An operator in the admin site, who need not be a member, and may do all that an OWNER may."""
-    return Access(organization, user, Role.OWNER, ABILITIES[Role.OWNER])
+    return Access(organization, user, Role.OWNER, ABILITIES[Role.OWNER], is_operator=True)

@@ -19,10 +19,10 @@ from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
 from apps.base.origin import note_caller
 from apps.orgs.access import Access
-from apps.orgs.members import find_account, join, lock, require_may_grant
+from apps.orgs.members import find_account, join, lock, lock_for, require_may_grant
 from apps.orgs.models import Invitation, Membership
 from apps.orgs.rate_limits import DAY, MINUTE, Window, require_room
-from apps.orgs.roles import Role
+from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.signals import announce
 
@@ -32,6 +32,7 @@ MAX_PENDING = 1000  # of one organization
 # Each is an e-mail to somebody who did not ask for it: to one address from all organizations, and from one to all.
 TO_ADDRESS = (Window(1, MINUTE), Window(5, DAY))
 FROM_ORGANIZATION = Window(500, DAY)
+FROM_ONE = Window(500, DAY)  # account: it can make organizations as it likes
 JOIN_PATH = "/join/"
 
 
@@ -48,9 +49,9 @@ def invite(access: Access, *, email: str, role: Role) -> Invitation:
     Raises Conflict for a member and when too many are pending, RateLimited, PermissionDenied when an OWNER is
     invited by somebody who is none.
     """
+    access = lock_for(access, Ability.MEMBERS_MANAGE)  # of two at once the second renews the first's
     require_may_grant(access, role)
     email = email.lower()
-    lock(access.organization)  # of two at once the second renews the first's
     if Membership.objects.filter(user__email__iexact=email).exists():
         raise Conflict("This account is a member already.")
     before = Invitation.objects.filter(email=email).first()
@@ -68,6 +69,7 @@ def resend(access: Access, invitation_id: str) -> Invitation:
 
     Raises NotFound, RateLimited, and PermissionDenied as ``invite`` does.
     """
+    access = lock_for(access, Ability.MEMBERS_MANAGE)
     invitation = Invitation.objects.select_for_update().filter(pk=invitation_id).first()
     if invitation is None:
         raise NotFound("There is no such invitation.")
@@ -132,6 +134,7 @@ def _new_account(email: str, password: str, **person: Any) -> User:
 def _send(invitation: Invitation, *, role: Role, invited_by: User) -> Invitation:
     """Give it a new token, and send that when this is committed: a token is nowhere but in its e-mail."""
     require_room(f"invitations:from:{invitation.organization_id}", FROM_ORGANIZATION)
+    require_room(f"invitations:by:{invited_by.pk}", FROM_ONE)
     require_room(f"invitations:to:{_hash(invitation.email)}", *TO_ADDRESS)
     now = timezone.now()
     token = secrets.token_urlsafe(32)
@@ -146,9 +149,9 @@ def _send(invitation: Invitation, *, role: Role, invited_by: User) -> Invitation
 
 def _mail(invitation: Invitation, token: str) -> None:
     """A mail server that is away costs EMAIL_TIMEOUT, and the invitation stays to be sent again."""
-    organization = invitation.organization.name
+    # On one line, in the header and in the text: it is the sender's to choose, and what follows it is ours.
+    organization = " ".join(invitation.organization.name.split())
     inviter = invitation.invited_by.email if invitation.invited_by else "Somebody"
-    subject = " ".join(f"Join {organization}".split())  # a header has one line
     text = (
         f"{inviter} invites you to the organization {organization} as {invitation.role}.\n\n"
         f"{urljoin(settings.PUBLIC_URL, JOIN_PATH)}{token}\n\n"
@@ -156,7 +159,7 @@ def _mail(invitation: Invitation, token: str) -> None:
         "If you did not expect it, ignore it.\n"
     )
     try:
-        send_mail(subject, text, None, [invitation.email])
+        send_mail(f"Join {organization}", text, None, [invitation.email])
     except OSError:  # SMTP's own errors among them
         logger.exception("The invitation %s could not be sent. It can be sent again.", invitation.pk)
 

@@ -33,6 +33,7 @@ def create_api_key(
     scopes: Collection[Ability] = tuple(Ability),
     expires_at: datetime | None = None,
     knowledge_base_ids: Collection[str] | None = None,
+    made_by: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
     """Return the key and its secret, which can't be had again. Who may make which is ``make_key``'s to say."""
     if not scopes:
@@ -42,6 +43,7 @@ def create_api_key(
         key = ApiKey.objects.create(
             organization=organization,
             user=user,
+            made_by=made_by.pk if made_by else "",
             name=name,
             secret_hash=_hash(secret),
             hint=secret[:HINT_CHARS],
@@ -63,11 +65,13 @@ def make_key(
     knowledge_base_ids: Collection[str] | None = None,
 ) -> tuple[ApiKey, str]:
     """A key of the caller's own, with ``create_api_key``'s answer. It never can do, or reach, or last, more than what
-    the caller came with; without ``scopes`` it can do all of that.
+    the caller came with; without ``scopes`` it can do all of that. One made by a key is revoked with it.
 
-    Raises PermissionDenied for more, ValidationFailed for what no such key can have, NotFound when the caller is no
-    member any more. That the knowledge bases exist and are the caller's is the caller's to check.
+    Raises PermissionDenied for more, and for the secret of before a rotation; ValidationFailed for what no such key
+    can have; NotFound when the caller is no member any more, or their key revoked. That the knowledge bases exist and
+    are the caller's is the caller's to check.
     """
+    _require_lasting_secret(access)
     grantable = (
         access.abilities if knowledge_base_ids is None else access.abilities & KNOWLEDGE_BASE_ABILITIES
     )
@@ -86,6 +90,9 @@ def make_key(
     # Held until the commit, so that a member who is removed at this moment leaves no key behind.
     if not Membership.objects.select_for_update().filter(user=access.user).exists():
         raise NotFound("There is no such organization.")
+    # The same for a key that is revoked at this moment: whoever revokes it waits, and finds this one.
+    if access.key is not None and not _unrevoked(access.key).select_for_update().exists():
+        raise NotFound("There is no such organization.")
     if ApiKey.objects.filter(user=access.user, revoked_at=None).count() >= MAX_KEYS_PER_MEMBER:
         raise Conflict(f"You have {MAX_KEYS_PER_MEMBER} API keys. Revoke some first.")
     return create_api_key(
@@ -95,6 +102,7 @@ def make_key(
         scopes=wanted,
         expires_at=expires_at,
         knowledge_base_ids=knowledge_base_ids,
+        made_by=access.key,
     )
 
 
@@ -111,9 +119,10 @@ def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiK
     and one before that no more.
 
     Only its own user may: a new secret of somebody else's key would be a way to act as them. Raises PermissionDenied
-    for another's, and for one that can do more than the key that the caller came with; NotFound for one revoked
-    meanwhile.
+    for another's, for one that can do more than the key that the caller came with, and for the secret of before a
+    rotation, which is not to outlast its time; NotFound for one revoked meanwhile.
     """
+    _require_lasting_secret(access)
     if key.user_id != access.user.pk:
         raise PermissionDenied("Only the member whose key it is can rotate it. You can revoke it.")
     caller = access.key
@@ -123,7 +132,7 @@ def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiK
         )
         if outlasts or not key.abilities <= caller.abilities:
             raise PermissionDenied("This key can do more than the one you came with.")
-    row = ApiKey.objects.select_for_update().filter(pk=key.pk, revoked_at=None).first()
+    row = _unrevoked(key).select_for_update().first()
     if row is None:
         raise NotFound("There is no such API key.")
     secret = _new_secret()
@@ -138,10 +147,14 @@ def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiK
 
 @transaction.atomic
 def revoke_key(key: ApiKey) -> bool:
-    """From now on it opens nothing. False when it did not before. Safe to repeat."""
-    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+    """From now on it opens nothing, and nor do the keys that it made: who had a leaked secret may have made some.
+    False when it did not before. Safe to repeat."""
+    if not _unrevoked(key).update(revoked_at=timezone.now()):
         return False
     _announce("api_key.revoked", key)
+    made = ApiKey.objects.filter(organization_id=key.organization_id, made_by=key.pk, revoked_at=None)
+    for child in made:
+        revoke_key(child)
     return True
 
 
@@ -166,6 +179,7 @@ def find_usable_key(secret: str) -> ApiKey | None:
         assert key is not None  # noqa: S101 - told to mypy: one that is unknown was refused
         if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        key.is_by_previous_secret = key.secret_hash != digest
         return key
 
 
@@ -191,6 +205,16 @@ def _refusal(key: ApiKey | None, digest: str, now: datetime) -> RefusalReason | 
     ):
         return RefusalReason.ROTATED
     return None if key.user.is_active else RefusalReason.INACTIVE_USER
+
+
+def _unrevoked(key: ApiKey) -> QuerySet[ApiKey]:
+    rows: QuerySet[ApiKey] = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
+    return rows
+
+
+def _require_lasting_secret(access: Access) -> None:
+    if access.key is not None and access.key.is_by_previous_secret:
+        raise PermissionDenied("This secret was rotated out: it makes and rotates no keys. Use the new one.")
 
 
 def _announce(kind: str, key: ApiKey, **payload: object) -> None:

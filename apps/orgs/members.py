@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, ValidationFailed
-from apps.orgs.access import Access
+from apps.orgs.access import Access, access_to
 from apps.orgs.keys import revoke_keys_of
 from apps.orgs.models import Invitation, Membership, Organization
 from apps.orgs.roles import Ability, Role
@@ -25,8 +25,8 @@ def find_account(email: str) -> User | None:
 def add_member(access: Access, *, user: User, role: Role) -> Membership:
     """Raises Conflict for somebody who is a member, or whose account is not active; PermissionDenied when an OWNER is
     made by somebody who is none; NotFound when the organization was deleted meanwhile."""
+    access = lock_for(access, Ability.MEMBERS_MANAGE)
     require_may_grant(access, role)
-    lock(access.organization)
     return join(access.organization, user=user, role=role)
 
 
@@ -49,7 +49,10 @@ def join(organization: Organization, *, user: User, role: Role) -> Membership:
 def change_role(access: Access, *, user_id: str, role: Role) -> Membership:
     """Raises NotFound for somebody who is no member, PermissionDenied when one who is no OWNER makes or unmakes one,
     Conflict when no OWNER would be left."""
-    lock(access.organization)
+    return _change_role(lock_for(access, Ability.MEMBERS_MANAGE), user_id=user_id, role=role)
+
+
+def _change_role(access: Access, *, user_id: str, role: Role) -> Membership:
     membership = _membership(user_id)
     before = Role(membership.role)
     if before == role:
@@ -68,16 +71,17 @@ def change_role(access: Access, *, user_id: str, role: Role) -> Membership:
 def remove_member(access: Access, *, user_id: str) -> None:
     """Remove a member, or let the caller leave; their API keys are revoked with it.
 
-    Raises as ``change_role`` does. Who may remove whom beyond OWNERs is the table's affair: leaving is ``org.leave``.
+    Raises as ``change_role`` does. Leaving is ``org.leave``.
     """
-    lock(access.organization)
+    is_own = user_id == access.user.pk
+    access = lock_for(access, Ability.ORG_LEAVE if is_own else Ability.MEMBERS_MANAGE)
     membership = _membership(user_id)
     if membership.role == Role.OWNER:
-        if user_id != access.user.pk:
+        if not is_own:
             access.require(Ability.OWNERS_MANAGE)
         _require_another_owner(user_id)
     revoke_keys_of(user_id)
-    _announce("member.left" if user_id == access.user.pk else "member.removed", membership)
+    _announce("member.left" if is_own else "member.removed", membership)
     membership.delete()
 
 
@@ -87,11 +91,11 @@ def transfer_ownership(access: Access, *, user_id: str) -> Membership:
 
     Raises NotFound for somebody who is no member, ValidationFailed for the caller themselves.
     """
-    access.require(Ability.OWNERS_MANAGE)
+    access = lock_for(access, Ability.OWNERS_MANAGE)
     if user_id == access.user.pk:
         raise ValidationFailed(fields={"user_id": ["This is you. Name the member who is to be OWNER."]})
-    owner = change_role(access, user_id=user_id, role=Role.OWNER)
-    change_role(access, user_id=access.user.pk, role=Role.ADMIN)
+    owner = _change_role(access, user_id=user_id, role=Role.OWNER)
+    _change_role(access, user_id=access.user.pk, role=Role.ADMIN)
     return owner
 
 
@@ -99,6 +103,19 @@ def require_may_grant(access: Access, role: Role) -> None:
     """Raises PermissionDenied for OWNER, unless the caller may make OWNERs."""
     if role == Role.OWNER:
         access.require(Ability.OWNERS_MANAGE)
+
+
+def lock_for(access: Access, ability: Ability) -> Access:
+    """``lock``, and what the caller may do now that it is held: who was an OWNER when the call came in may have been
+    demoted or removed while it waited.
+
+    Raises PermissionDenied for a caller without the ability, NotFound for one who is no member any more.
+    """
+    lock(access.organization)
+    if not access.is_operator:
+        access = access_to(access.organization.pk, user=access.user, key=access.key)
+    access.require(ability)
+    return access
 
 
 def lock(organization: Organization) -> None:

@@ -109,6 +109,12 @@ class ApiKey(TenantModel):
         editable=False,
     )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    made_by = models.CharField(
+        max_length=identifiers.MAX_LENGTH,
+        blank=True,
+        editable=False,
+        help_text="The key that made it, and that it ends with.",
+    )
     name = models.CharField(max_length=100)
     secret_hash = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(
@@ -125,6 +131,8 @@ class ApiKey(TenantModel):
     # After a rotation the secret before it works on for a while.
     previous_secret_hash = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001 - unique where there is one
     previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
+
+    is_by_previous_secret = False  # no column: whether the call came with that one
 
     objects = TenantManager()
 

@@ -87,6 +87,18 @@ def test_key_made_by_a_key_ends_with_it(tenant: Tenant, make_key: MakeKey) -> No
     make(hour, tenant, 403, expiresAt=(timezone.now() + timedelta(hours=2)).isoformat())
 
 
+def test_key_that_is_revoked_takes_along_those_that_it_made(api: CommittingClient, tenant: Tenant) -> None:
+    leaked = make(api, tenant)
+    child = make(client_with_key(leaked["secret"]), tenant)
+    grandchild = make(client_with_key(child["secret"]), tenant)
+    assert api.delete(f"{tenant.url}/api-keys/{leaked['keyId']}").status_code == 200
+    statuses = [
+        client_with_key(one["secret"]).get("/orgs").status_code for one in (leaked, child, grandchild)
+    ]
+    assert statuses == [401, 401, 401]
+    assert api.get("/orgs").status_code == 200  # which made the first
+
+
 def test_everybody_sees_their_own_keys_and_an_admin_all(
     api: CommittingClient, tenant: Tenant, make_member: MakeMember
 ) -> None:
@@ -134,6 +146,18 @@ def test_rotation_without_overlap_ends_a_leaked_secret_at_once(api: CommittingCl
     assert statuses == [401, 401, 200]
     for bad in (-1, "x", 10**9):
         assert api.post(url, {"overlapSeconds": bad}, format="json").status_code == 400
+
+
+def test_secret_from_before_a_rotation_does_not_outlast_its_time(
+    api: CommittingClient, tenant: Tenant
+) -> None:
+    made = make(api, tenant)
+    url = f"{tenant.url}/api-keys/{made['keyId']}/rotate"
+    api.post(url, {"overlapSeconds": 3600}, format="json")
+    old = client_with_key(made["secret"])
+    assert old.get("/orgs").status_code == 200
+    assert old.post(url, {"overlapSeconds": 0}, format="json").status_code == 403
+    make(old, tenant, 403)
 
 
 def test_key_rotates_no_key_that_can_do_more(

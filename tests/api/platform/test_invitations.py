@@ -15,6 +15,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.events.models import Event
 from apps.orgs.models import Invitation, Membership
+from apps.orgs.rate_limits import DAY, Window
 from apps.orgs.roles import Ability, Role
 from tests.conftest import CommittingClient, Tenant, client_with_key
 
@@ -277,3 +278,28 @@ def test_token_that_comes_twice_at_once_works_once(make_tenant: Callable[[str], 
         thread.join(30)
     assert sorted(statuses) == [200, 404, 404]
     assert role_of(tenant, ADDRESS) == "EDITOR" and User.objects.filter(email=ADDRESS).count() == 1
+
+
+def test_name_of_the_organization_forges_nothing_in_the_mail(
+    api: CommittingClient, tenant: Tenant, mailoutbox: list[EmailMessage]
+) -> None:
+    name = "Acme\n\nYour account is locked. Unlock it:\n\nhttps://evil.example/"
+    assert api.put(tenant.url, {"name": name}, format="json").status_code == 200
+    invite(api, tenant)
+    (message,) = mailoutbox
+    told = str(message.body).splitlines()
+    assert not [line for line in told if line.startswith(("Your account", "https://evil"))]
+
+
+def test_more_organizations_send_no_more_invitations(
+    api: CommittingClient, tenant: Tenant, anonymous: CommittingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.orgs.invitations.FROM_ONE", Window(2, DAY), raising=False)
+    monkeypatch.setattr("apps.orgs.invitations.FROM_ORGANIZATION", Window(2, DAY), raising=False)
+    anonymous.force_login(tenant.owner)
+    statuses = []
+    for number in range(3):
+        made = anonymous.post("/orgs", {"name": "Another"}, format="json").json()["organizationId"]
+        body = {"email": f"victim{number}@example.com", "role": "VIEWER"}
+        statuses.append(anonymous.post(f"/orgs/{made}/invitations", body, format="json").status_code)
+    assert statuses == [201, 201, 429]

@@ -6,10 +6,11 @@ from django.core.mail import EmailMessage
 from django.db import connection
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict
+from apps.base.errors import Conflict, PermissionDenied
 from apps.events.models import Event
 from apps.orgs.access import access_to
-from apps.orgs.members import remove_member
+from apps.orgs.invitations import invite
+from apps.orgs.members import add_member, change_role, remove_member, transfer_ownership
 from apps.orgs.models import ApiKey, Invitation, Membership
 from apps.orgs.roles import Ability, Role
 from tests.conftest import CommittingClient, Tenant
@@ -201,3 +202,23 @@ def test_of_two_owners_who_leave_at_once_one_stays(make_tenant: Callable[[str], 
         thread.join(30)
     assert sorted(outcomes) == ["left", "stays"]
     assert list(roles(tenant).values()) == ["OWNER"]
+
+
+def test_who_was_demoted_meanwhile_gives_and_takes_no_roles(tenant: Tenant, make_member: MakeMember) -> None:
+    accomplice, _ = make_member(Role.VIEWER)
+    co_owner, _ = make_member(Role.OWNER)
+    stale = access_to(tenant.organization.pk, user=co_owner, key=None)  # as a request that waits has it
+    demoted = access_to(tenant.organization.pk, user=tenant.owner, key=None)
+    with tenant.scope():
+        change_role(demoted, user_id=co_owner.pk, role=Role.VIEWER)
+        for deed in (
+            lambda: transfer_ownership(stale, user_id=accomplice.pk),
+            lambda: change_role(stale, user_id=co_owner.pk, role=Role.OWNER),
+            lambda: remove_member(stale, user_id=tenant.owner.pk),
+            lambda: invite(stale, email="new@example.com", role=Role.OWNER),
+            lambda: add_member(stale, user=tenant.owner, role=Role.OWNER),
+        ):
+            with pytest.raises(PermissionDenied):
+                deed()
+        remove_member(stale, user_id=co_owner.pk)  # leaving is everybody's
+    assert roles(tenant) == {tenant.owner.email: "OWNER", accomplice.email: "VIEWER"}

@@ -106,7 +106,10 @@ class ApiKeyView(_KeyView):
         operation_id="revokeApiKey",
         tags=TAGS,
         summary="Revoke an API key",
-        description="It opens nothing from now on. One's own, or with the ability `keys.manage` anybody's.",
+        description=(
+            "It opens nothing from now on, and nor do the keys that it made. One's own, or with the ability "
+            "`keys.manage` anybody's."
+        ),
         responses={200: s.ApiKeyRevokedSerializer, **problems(403, 404)},
     )
     def delete(self, request: Request, key_id: str, **_: str) -> Response:
