@@ -1,5 +1,6 @@
 """Changes to organizations that span rows."""
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -13,13 +14,14 @@ from apps.orgs.signals import announce, organization_created, organization_delet
 
 @transaction.atomic
 def create_organization(*, name: str, owner: User, plan: str | None = None) -> Organization:
-    """Make an organization with its owner and, by way of the signal, its default library."""
+    """Make an organization with its owner and, by way of the signal, its default library. Without a ``plan`` it
+    has DEFAULT_PLAN."""
     name = name.strip()
     if not name:
         raise ValidationFailed(
             "An organization needs a name.", fields={"name": ["This field may not be blank."]}
         )
-    organization = Organization.objects.create(name=name, **({"plan_id": plan} if plan else {}))
+    organization = Organization.objects.create(name=name, plan_id=plan or settings.DEFAULT_PLAN)
     with tenant_scope(organization.pk):
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
         _announce("organization.created", organization, ownerId=owner.pk)

@@ -213,6 +213,7 @@ CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 # --- limits and usage -------------------------------------------------------------------------------
+DEFAULT_PLAN = env.str("DEFAULT_PLAN", default="local")  # of new organizations
 RATE_LIMITS_WHEN_DOWN = env.str("RATE_LIMITS_WHEN_DOWN", default="open")  # or "closed"
 RATE_LIMIT_PER_ADDRESS = env.int("RATE_LIMIT_PER_ADDRESS", default=60)  # a minute; 0: no limit
 

@@ -1,6 +1,8 @@
 import re
 from collections.abc import Callable
 
+from pytest_django import Settings
+
 from apps.accounts.models import User
 from apps.knowledge.models import KnowledgeBase
 from apps.orgs.models import Membership, Organization
@@ -30,6 +32,13 @@ def test_creator_becomes_owner_with_a_default_library(api: CommittingClient, ten
         made = answer.json()["organizationId"]
         assert Membership.objects.get(organization_id=made).role == Role.OWNER
         assert KnowledgeBase.objects.get(organization_id=made).is_default
+
+
+def test_new_organization_has_the_plan_that_the_operator_chose(
+    api: CommittingClient, settings: Settings
+) -> None:
+    settings.DEFAULT_PLAN = "pro"
+    assert api.post("/orgs", {"name": "Second"}, format="json").json()["plan"] == "pro"
 
 
 def test_session_reaches_every_organization_of_its_user(tenant: Tenant, anonymous: CommittingClient) -> None:
