@@ -16,7 +16,8 @@ from django.db import models
 from django.utils.dateparse import parse_datetime
 
 from apps.base.errors import ValidationFailed
-from apps.etl.fields import FIELD_NAMES, Field, Kind, Value, field_named, is_storable
+from apps.base.texts import is_storable
+from apps.etl.fields import FIELD_NAMES, Field, Kind, Value, field_named
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 

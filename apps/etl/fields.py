@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from apps.base.texts import is_storable
+from apps.knowledge.attribute_limits import MAX_METADATA_KEY_CHARS
 from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 
 Value = str | int | float | bool | datetime | list[str] | None
 METADATA = "metadata."
-MAX_METADATA_KEY_CHARS = 100
 
 
 class Kind(Enum):
@@ -75,8 +76,3 @@ def field_named(name: str) -> Field:
     if key == name or not key.strip() or len(key) > MAX_METADATA_KEY_CHARS or not is_storable(key):
         raise KeyError(name)
     return Field(Kind.ANY, lambda file: file.metadata.get(key))
-
-
-def is_storable(text: str) -> bool:
-    """Without NUL, which PostgreSQL refuses, and without half a character, which UTF-8 can't hold."""
-    return "\x00" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

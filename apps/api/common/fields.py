@@ -14,6 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from apps.base.texts import is_storable
 from apps.knowledge.attribute_limits import (
     MAX_METADATA_KEY_CHARS,
     MAX_METADATA_KEYS,
@@ -226,8 +227,3 @@ class EditableMetadataField(MetadataField):
 
     def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
         return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def is_storable(text: str) -> bool:
-    """Without NUL, which PostgreSQL refuses, and without half a character, which UTF-8 can't hold."""
-    return "\x00" not in text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text)

@@ -7,7 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.api.common.fields import came_by_form, is_storable
+from apps.api.common.fields import came_by_form
+from apps.base.texts import is_storable
 
 MAX_DEPTH = 20
 
