@@ -1,5 +1,6 @@
 """A public knowledge base is open to members of other organizations: for reading, whole, and for nothing else."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -115,3 +116,22 @@ def test_door_closes_at_once(
     body = {"title": "Open", "llmDescription": "For all.", "isPublic": False}
     api.put(tenant.library_url, body, format="json")
     assert outsider.get(f"{tenant.library_url}/files/{file.pk}").status_code == 404
+
+
+def test_what_automations_tell_the_outside_is_not_told_with_the_files_history(
+    api: CommittingClient,
+    outsider: CommittingClient,
+    tenant: Tenant,
+    file: File,
+    run_workers: Callable[[], int],
+) -> None:
+    told = {"event": "heron.seen", "payload": {"where": "the secret weir"}}
+    steps = [{"name": "tell", "kind": "send-webhook-event", "parameters": told}]
+    chain = api.post(f"{tenant.url}/action-chains", {"name": "Tell", "steps": steps}, format="json").json()
+    url = f"{tenant.url}/action-chains/{chain['actionChainId']}/run"
+    run = api.post(url, {"fileId": file.pk}, format="json").json()
+    run_workers()
+    assert api.get(f"{tenant.url}/runs/{run['runId']}").json()["status"] == "SUCCEEDED"
+    for reader in (outsider, api):
+        history = reader.get(f"{tenant.library_url}/files/{file.pk}/events")
+        assert "file.ready" in history.content.decode() and "secret weir" not in history.content.decode()

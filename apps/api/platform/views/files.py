@@ -140,5 +140,6 @@ class FileEventsView(FileView):
     )
     def get(self, request: Request, **_: str) -> Response:
         query = self.validated_query(s.FileEventPageQuery)
-        rows = Event.objects.filter(subject_id=self.file.pk)
+        # What automations told the outside about it is not for everybody who may read the file.
+        rows = Event.objects.filter(subject_id=self.file.pk, kind__startswith="file.")
         return self.answer(events.FileEventPageSerializer(paginate(rows, query)))
