@@ -22,7 +22,7 @@ from apps.orgs.access import Access
 from apps.orgs.members import find_account, join, lock, lock_for, require_may_grant
 from apps.orgs.models import Invitation, Membership
 from apps.orgs.rate_limits import DAY, MINUTE, Window, require_room
-from apps.orgs.roles import Ability, Role
+from apps.orgs.roles import ABILITIES, Ability, Role
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.signals import announce
 
@@ -88,10 +88,26 @@ def revoke_invitation(invitation: Invitation) -> None:
 def find_invitation(token: str) -> Invitation:
     """The invitation that a token is good for. Raises NotFound, the same for every reason that it is not."""
     with system_scope("an invitation by its token"):
-        invitation = Invitation.objects.select_related("organization").filter(token_hash=_hash(token)).first()
-    if invitation is None or invitation.is_expired:
-        raise NotFound("This invitation was used or revoked, or has expired. Ask for a new one.")
+        rows = Invitation.objects.select_related("organization", "invited_by")
+        invitation = rows.filter(token_hash=_hash(token)).first()
+        if invitation is None or invitation.is_expired or not _may_still_invite(invitation):
+            raise NotFound("This invitation was used or revoked, or has expired. Ask for a new one.")
     return invitation
+
+
+def _may_still_invite(invitation: Invitation) -> bool:
+    """It is worth what its sender may grant, or else who is removed could come back by another address."""
+    sender = invitation.invited_by
+    if sender is None or not sender.is_active:
+        return False
+    if sender.is_staff:
+        return True  # an operator, who needs no membership
+    rows = Membership.objects.filter(organization_id=invitation.organization_id, user=sender)
+    role = rows.values_list("role", flat=True).first()
+    needed = {Ability.MEMBERS_MANAGE}
+    if invitation.role == Role.OWNER:
+        needed.add(Ability.OWNERS_MANAGE)
+    return role is not None and needed <= ABILITIES[Role(role)]
 
 
 @transaction.atomic
@@ -105,6 +121,7 @@ def accept(token: str, *, user: User | None, password: str = "", **person: Any) 
     invitation = find_invitation(token)
     with tenant_scope(invitation.organization_id):
         lock(invitation.organization)
+        invitation = find_invitation(token)  # as it is now
         # Deleted first: of two at once the second finds nothing.
         if not Invitation.objects.filter(pk=invitation.pk, token_hash=invitation.token_hash).delete()[0]:
             raise NotFound("This invitation was used or revoked, or has expired. Ask for a new one.")

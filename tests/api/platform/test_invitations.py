@@ -303,3 +303,23 @@ def test_more_organizations_send_no_more_invitations(
         body = {"email": f"victim{number}@example.com", "role": "VIEWER"}
         statuses.append(anonymous.post(f"/orgs/{made}/invitations", body, format="json").status_code)
     assert statuses == [201, 201, 429]
+
+
+def test_who_is_removed_or_demoted_leaves_no_way_back_in(
+    api: CommittingClient,
+    tenant: Tenant,
+    make_member: Callable[[Role], tuple[User, CommittingClient]],
+    anonymous: CommittingClient,
+    mailoutbox: list[EmailMessage],
+) -> None:
+    admin, as_admin = make_member(Role.ADMIN)
+    invite(as_admin, tenant, email="alias@example.com", role="ADMIN")
+    token, member = token_of(mailoutbox[0]), f"{tenant.url}/members/{admin.pk}"
+    assert api.put(member, {"role": "EDITOR"}, format="json").status_code == 200
+    assert accept(anonymous, token, password=PASSWORD).status_code == 404
+    assert api.delete(member).status_code == 200
+    assert accept(anonymous, token, password=PASSWORD).status_code == 404
+    assert Client().get(f"/join/{token}").status_code == 404
+    age(tenant, timedelta(minutes=2))  # somebody who may can send it again, and it is theirs then
+    assert api.post(f"{tenant.url}/invitations/{only_id(api, tenant)}/resend").status_code == 200
+    assert accept(anonymous, token_of(mailoutbox[1]), password=PASSWORD).status_code == 200
