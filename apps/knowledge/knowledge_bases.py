@@ -51,10 +51,15 @@ def create_knowledge_base(
 def update_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str, **changes: Any) -> KnowledgeBase:
     """Change some columns. Raises NotFound when the knowledge base was deleted meanwhile."""
     found = KnowledgeBase.objects.filter(pk=knowledge_base.pk)
-    if not found.update(**changes, updated_at=timezone.now()):
+    before = found.select_for_update(no_key=True).first()
+    if before is None:
         raise NotFound("There is no such knowledge base.")
+    changed = sorted(name for name, value in changes.items() if getattr(before, name) != value)
+    found.update(**changes, updated_at=timezone.now())
     knowledge_base.refresh_from_db()
-    _record("knowledge_base.updated", knowledge_base, actor_id=actor_id)
+    # Whether it is open to other organizations is what an auditor looks for.
+    told = {"changed": changed, "isPublic": knowledge_base.is_public}
+    _record("knowledge_base.updated", knowledge_base, actor_id=actor_id, **told)
     return knowledge_base
 
 
@@ -99,12 +104,12 @@ def _delete_with_files(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> 
     knowledge_base.delete()
 
 
-def _record(kind: str, knowledge_base: KnowledgeBase, *, actor_id: str) -> None:
+def _record(kind: str, knowledge_base: KnowledgeBase, *, actor_id: str, **told: object) -> None:
     record(
         kind,
         organization_id=knowledge_base.organization_id,
         subject_id=knowledge_base.pk,
         knowledge_base_id=knowledge_base.pk,
         actor_id=actor_id,
-        payload={"title": knowledge_base.title, "type": knowledge_base.type},
+        payload={"title": knowledge_base.title, "type": knowledge_base.type, **told},
     )

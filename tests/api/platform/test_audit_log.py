@@ -65,6 +65,19 @@ def test_change_is_told_with_who_what_when_and_from_where(api: CommittingClient,
     assert before.isoformat() < entry["createdAt"].replace("Z", "+00:00") < timezone.now().isoformat()
 
 
+def test_opening_a_knowledge_base_to_other_organizations_is_told(
+    api: CommittingClient, tenant: Tenant
+) -> None:
+    said = {"title": tenant.library.title, "llmDescription": "For all."}
+    for is_public in (True, False):
+        answer = api.put(tenant.library_url, said | {"isPublic": is_public}, format="json")
+        assert answer.status_code == 200
+        told = log(api, tenant)[0]["payload"]
+        assert "is_public" in told["changed"] and told["isPublic"] is is_public
+    assert api.put(tenant.library_url, said | {"title": "Open"}, format="json").status_code == 200
+    assert log(api, tenant)[0]["payload"]["changed"] == ["title"]
+
+
 def test_every_change_leaves_an_entry(
     api: CommittingClient, tenant: Tenant, stranger: Tenant, anonymous: CommittingClient
 ) -> None:
