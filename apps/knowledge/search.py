@@ -1,10 +1,10 @@
 """Search in knowledge bases: what may be seen is decided here, finding it is retrieval's."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.reading import pages_of
@@ -27,6 +27,15 @@ class Found:
     def pages(self) -> str | None:
         """As ``pages_of`` tells them."""
         return pages_of(self.passage.chunk)
+
+
+@dataclass(slots=True)
+class _LeftOver:
+    """What a look met in the index that is not to be seen any more, and that took others' places: revisions that were
+    replaced, and files that were deleted and are not purged yet. The next look leaves it out."""
+
+    revisions: set[tuple[str, int]] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
 
 
 def search(
@@ -52,6 +61,7 @@ def search(
         "metadata": dict(metadata or {}),
     }
     state = _state(knowledge_bases)
+    left_over = _LeftOver()
     for _ in range(MAX_LOOKS):
         models, languages = state
         # It may load a model: the list of hidden revisions must not age meanwhile.
@@ -62,6 +72,7 @@ def search(
             languages,
             query,
             narrowed,
+            left_over,
             limit=limit,
             min_similarity=min_similarity,
         )
@@ -95,19 +106,21 @@ def _look(
     languages: tuple[str, ...],
     query: str,
     narrowed: dict[str, Any],
+    left_over: _LeftOver,
     *,
     limit: int,
     min_similarity: float | None,
 ) -> tuple[list[Found], bool]:
-    """One search, and whether a file was claimed and went live in the midst of it: then its new revision was
-    not on the list of hidden ones, its old one is not live any more, and only another look sees it whole."""
-    hidden = _hidden_revisions(tuple(models))
+    """One search, and whether it met what is not to be seen: the page lacks what would stand in its place. Of a file
+    that was claimed in the midst of it, and maybe went live, only another look sees a revision whole."""
+    hidden = _hidden_revisions(tuple(models)) | left_over.revisions
     scopes = [
         SearchScope(
             organization_id,
             tuple(base for base in models if models[base] == model),
             model,
             hidden=hidden,
+            hidden_files=frozenset(left_over.files),
             languages=languages,
             **narrowed,
         )
@@ -117,17 +130,18 @@ def _look(
     # The rows are read after the index was: they tell which revision is live now.
     file_ids = sorted({passage.file_id for passage in passages})
     files = {file.pk: file for file in _files(list(models), file_ids)}
-    found = [
-        Found(passage, files[passage.file_id])
-        for passage in passages
-        if passage.file_id in files and _is_seen(passage, files[passage.file_id], hidden)
-    ]
-    is_torn = any(
-        passage.revision < file.live_revision and (file.pk, file.live_revision) not in hidden
-        for passage in passages
-        if (file := files.get(passage.file_id)) is not None
-    )
-    return found, is_torn
+    found = []
+    for passage in passages:
+        file = files.get(passage.file_id)
+        if file is None:
+            left_over.files.add(passage.file_id)
+        elif _is_seen(passage, file, hidden):
+            found.append(Found(passage, file))
+        elif passage.revision < file.live_revision:  # a later one may be about to go live
+            left_over.revisions.add((file.pk, passage.revision))
+    if not files.keys() >= set(file_ids):
+        left_over.files |= set(_unpurged(list(models)))
+    return found, len(found) < len(passages)
 
 
 @PreparedQuery
@@ -139,6 +153,12 @@ def _files(knowledge_base_ids: Sequence[str], file_ids: Sequence[str]) -> QueryS
 def _tombstones(knowledge_base_ids: Sequence[str]) -> QuerySet[Tombstone, tuple[str, int | None]]:
     rows = Tombstone.objects.filter(knowledge_base_id__in=knowledge_base_ids, revision__isnull=False)
     return rows.values_list("file_id", "revision")
+
+
+def _unpurged(knowledge_base_ids: Sequence[str]) -> QuerySet[Tombstone, str]:
+    """Files that were deleted, and that nobody saw gone from the index."""
+    rows = Tombstone.objects.filter(knowledge_base_id__in=knowledge_base_ids, revision=None)
+    return rows.filter(Q(attempts=0) | ~Q(last_error="")).values_list("file_id", flat=True)
 
 
 def _hidden_revisions(knowledge_base_ids: Sequence[str]) -> frozenset[tuple[str, int]]:

@@ -94,7 +94,9 @@ def corpus_filter(scope: SearchScope) -> PointFilter:
 
 def _hidden(scope: SearchScope) -> tuple[Match, ...]:
     hidden = tuple(sorted(payload.file_revision(file_id, revision) for file_id, revision in scope.hidden))
-    return (Match(payload.FILE_REVISION, hidden),) if hidden else ()
+    files = tuple(sorted(scope.hidden_files))
+    matches = Match(payload.FILE_REVISION, hidden), Match(payload.FILE, files)
+    return tuple(match for match in matches if match.any_of)
 
 
 def _given(value: str) -> tuple[str, ...]:

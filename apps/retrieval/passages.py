@@ -54,7 +54,8 @@ class SearchScope:
 
     ``tags``: the file carries at least one of them. ``metadata``: every pair equals the file's own.
     ``hidden`` are (file id, revision) pairs that are in the index and not live: being written, or
-    waiting to be swept. ``languages`` are those of the passages there; none known count as English.
+    waiting to be swept. ``hidden_files`` were deleted, and are in the index still. ``languages`` are those of
+    the passages there; none known count as English.
     """
 
     organization_id: str
@@ -64,6 +65,7 @@ class SearchScope:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     hidden: frozenset[tuple[str, int]] = frozenset()
+    hidden_files: frozenset[str] = frozenset()
     languages: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from apps.knowledge.files import delete_file
 from apps.knowledge.search import search
 from tests.conftest import Tenant, Upload
 from tests.fixtures import documents
@@ -49,3 +50,12 @@ def test_one_file_does_not_fill_the_page_before_others_as_good(tenant: Tenant, i
 def _pages(pages: str | None) -> list[int]:
     first, _, last = str(pages).partition("-")
     return list(range(int(first), int(last or first) + 1))
+
+
+def test_deleted_file_takes_no_place_before_it_is_purged(tenant: Tenant, ingest: Upload) -> None:
+    gone = ingest("gone.pdf", documents.pdf(40), "application/pdf")
+    ingest("heron.txt", b"The heron stands in shallow water and waits for fish.", "text/plain")
+    with tenant.scope():
+        delete_file(gone)  # nobody works: its vectors are there still
+        found = search([tenant.library], documents.sentence_of_page(7), limit=3)
+    assert [one.file.file_name for one in found] == ["heron.txt"]
