@@ -117,11 +117,13 @@ class _Slice:
         target = RevisionAddress(
             file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, wish.to_model
         )
+        is_same = (
+            wish.from_model == wish.to_model
+        )  # then searches see the target: nothing of it is deleted here
         self._file = file
         try:
             self._prove_life(force=True)
             found = self._vectors(target)
-            is_same = wish.from_model == wish.to_model
             if not (is_same and found == file.chunk_count):
                 if found and not is_same:  # half of it, by a worker that was killed
                     retrieval.delete_revision(target)
@@ -132,7 +134,8 @@ class _Slice:
                 if current is not None and attributes_of(current) != attributes_of(file):
                     tell_index_soon(current)  # some of the vectors were written with the old ones
         except (_NotWanted, IntegrityError):  # or deleted just as it was noted
-            retrieval.delete_revision(target)
+            if not is_same:  # else the tombstone of that revision, or of the file, sees to it
+                retrieval.delete_revision(target)
         finally:
             self._file = None
 
@@ -141,7 +144,8 @@ class _Slice:
         if not claims.is_wanted(file):
             raise _NotWanted
         if done.read != file.chunk_count:
-            retrieval.delete_revision(target)
+            if source.model != target.model:
+                retrieval.delete_revision(target)
             raise SourceIncomplete(
                 f"The index has {done.read} of the {file.chunk_count} passages of {file.pk}. Reindex that file, or "
                 "have the doctor repair the index; then this goes on."

@@ -120,6 +120,15 @@ def purge_other_models(
     return left
 
 
+def purge_model(organization_id: str, knowledge_base_id: str, model: str) -> int:
+    """Delete a knowledge base's vectors of one model, as it is installed now. Returns how many are left, as above."""
+    if model not in MODELS:
+        return 0  # what there is of it is the doctor's to find
+    index = get_index(model)
+    index.delete_knowledge_base(organization_id, knowledge_base_id)
+    return index.count(organization_id, knowledge_base_id=knowledge_base_id)
+
+
 def _holder(source: RevisionAddress, target: RevisionAddress) -> VectorIndex | None:
     """The index of the source's model; or where that has nothing of it, the one that has most, of an earlier revision
     of the model or whatever other: the texts are the same. Never the one that is written to."""

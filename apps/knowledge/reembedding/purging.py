@@ -8,9 +8,9 @@ from apps.base.errors import CommonplaceError
 from apps.knowledge import dispatch
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.claims import is_any_due
-from apps.knowledge.reembedding.models import UNFINISHED, Reembedding
+from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
 from apps.orgs.scope import system_scope, tenant_scope
-from apps.retrieval.reembedding import purge_other_models
+from apps.retrieval.reembedding import purge_model, purge_other_models
 
 logger = logging.getLogger(__name__)
 BATCH = 20
@@ -46,12 +46,18 @@ def sweep(*, at_start: bool = False) -> int:
 def purge(reembedding: Reembedding) -> bool:
     """Whether nothing is left of vectors that the knowledge base neither has nor gets. Safe to repeat.
 
+    Of a switch that was not done only what it wrote goes: an earlier revision's vectors may be the only ones there are.
     Nobody begins to write such vectors meanwhile: a new switch is not taken up before this is done.
     """
     base = KnowledgeBase.objects.filter(pk=reembedding.knowledge_base_id).first()
     if base is None:
         return True  # its files' tombstones see to it
-    left = purge_other_models(base.organization_id, base.pk, keep=models_of(base))
+    kept = models_of(base)
+    left = 0
+    if reembedding.status == ReembeddingStatus.SUCCEEDED:
+        left = purge_other_models(base.organization_id, base.pk, keep=kept)
+    elif reembedding.to_model not in kept:
+        left = purge_model(base.organization_id, base.pk, reembedding.to_model)
     if not left:
         Reembedding.objects.filter(pk=reembedding.pk).update(purged_at=timezone.now())
     return not left

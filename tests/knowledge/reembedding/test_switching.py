@@ -22,8 +22,11 @@ from apps.orgs.scope import system_scope
 from apps.retrieval import reembedding, runtime
 from apps.retrieval import services as retrieval
 from apps.retrieval.errors import IndexUnavailable
+from apps.retrieval.filters import revision_filter
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
+from apps.retrieval.payload import point_id
 from tests.conftest import Tenant, Upload, committing
+from tests.fixtures import documents
 from tests.knowledge.reembedding.conftest import (
     E5,
     MINILM,
@@ -319,3 +322,51 @@ def test_what_an_earlier_revision_of_the_model_made_is_made_anew(
         purging.sweep()
         assert retrieval.count_vectors(tenant.organization.pk) == 3
     assert retrieval.count_vectors(tenant.organization.pk, model=MINILM) == 0, "of the earlier revision"
+
+
+@pytest.mark.parametrize("wanted", [MINILM, E5])
+def test_cancelling_keeps_the_passages_that_only_an_earlier_revision_has(
+    tenant: Tenant,
+    animals: list[File],
+    wish: Wish,
+    run_workers: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+) -> None:
+    """After an upgrade of the model's package they are the only ones there are, whatever was wished for."""
+    upgraded = runtime.collection_of(MINILM).replace("0.1", "0.4")
+    names = {MINILM: upgraded, E5: runtime.collection_of(E5)}
+    with monkeypatch.context() as patch:
+        for module in (runtime, reembedding):
+            patch.setattr(module, "collection_of", names.__getitem__)
+        wish(wanted)
+        with monkeypatch.context() as stopping:
+            _stop_after_one_file(stopping)
+            worker.reembed_for_a_while(owner="tests")
+            withdraw_stop()
+        with tenant.scope():
+            cancel(tenant.library)
+        run_workers()
+        sweep()
+        assert state_of(tenant).purged_at, "another switch may begin"
+        wish(MINILM)
+        run_workers()
+        assert sorted(found_files(tenant, "bird")) == ["cormorant.txt", "heron.txt", "owl.txt"]
+        retrieval.delete_organization(tenant.organization.pk)  # that collection is this test's own
+
+
+def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
+    tenant: Tenant, ingest: Upload, wish: Wish, run_workers: Run
+) -> None:
+    file = ingest("three.pdf", documents.pdf(3), "application/pdf")
+    (lost, *_) = [point_id(file.pk, file.live_revision, ordinal) for ordinal in range(3)]
+    index = runtime.get_index(MINILM)
+    where = revision_filter(
+        RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, MINILM)
+    )
+    index._delete(where.among([lost]))  # type: ignore[attr-defined]
+    wish(MINILM)
+    run_workers()
+    assert file.pk in state_of(tenant).error
+    assert counts(file) == (2, 0)
+    assert found_files(tenant, documents.sentence_of_page(2)) == ["three.pdf"]
