@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from django.db import models
@@ -183,7 +184,15 @@ def folded(value: object) -> str:
         return str(int(value))
     if isinstance(value, datetime):
         value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    decomposed = unicodedata.normalize("NFD", str(value)).casefold()
+    return _folded_text(str(value))
+
+
+@lru_cache(maxsize=256)
+def _folded_text(text: str) -> str:
+    """Kept for a while: a hundred ETLs ask the same of a file."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFD", text).casefold()
     return unicodedata.normalize("NFC", decomposed)
 
 

@@ -18,6 +18,7 @@ from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
 
 MAX_ETLS = 100  # of one knowledge base: each change of one of its files asks them all
+MAX_LOOKED_AT = 20_000  # files, one after the other, by one trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,15 @@ def try_on(etl: EtlConfig, file: File) -> Trial:
 
 
 def matching_files(etl: EtlConfig, *, offset: int, limit: int) -> tuple[list[Trial], int]:
-    """The files of its knowledge base for which its conditions hold now, newest first, and how many there are in all.
+    """The files for which its conditions hold now, newest first, and how many there are, of the ``MAX_LOOKED_AT``
+    newest files of its knowledge base.
 
     Each file of the knowledge base is looked at, one after the other, some thirty microseconds each.
     """
     conditions = etl.parsed_conditions
     files = File.objects.filter(knowledge_base_id=etl.knowledge_base_id).order_by("-created_at", "-pk")
     total, page = 0, []
-    for file in files.only(*COLUMNS).iterator():
+    for file in files.only(*COLUMNS)[:MAX_LOOKED_AT].iterator():
         if hold(conditions, file):
             if offset <= total < offset + limit:
                 page.append(file)

@@ -478,6 +478,17 @@ def test_trial_reads_each_file_once_whatever_its_conditions_ask(
     assert counts[0] == counts[1]
 
 
+def test_trial_looks_at_the_newest_files_only(
+    make_etl: MakeEtl, announce: Announce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etl = make_etl([condition("tags", "IS_EMPTY")])
+    files = [announce() for _ in range(3)]
+    monkeypatch.setattr("apps.etl.services.MAX_LOOKED_AT", 2)
+    with tenant_scope(etl.organization_id):
+        found, total = matching_files(etl, offset=0, limit=10)
+    assert ([trial.file.pk for trial in found], total) == ([files[2].pk, files[1].pk], 2)
+
+
 def test_change_asks_once_for_the_etls_of_its_knowledge_base(
     tenant: Tenant, make_etl: MakeEtl, announce: Announce
 ) -> None:

@@ -17,7 +17,7 @@ from apps.api.platform.serializers.runs import RunPageSerializer, RunSerializer
 from apps.api.platform.views.base import KnowledgeBaseView
 from apps.base.errors import NotFound
 from apps.etl.models import EtlConfig
-from apps.etl.services import create_etl, delete_etl, matching_files, try_on, update_etl
+from apps.etl.services import MAX_LOOKED_AT, create_etl, delete_etl, matching_files, try_on, update_etl
 from apps.etl.starting import run_by_hand
 from apps.events.models import Event
 from apps.knowledge.models import File
@@ -201,7 +201,8 @@ class EtlTestView(EtlView):
         summary="See which files match now, running nothing",
         description=(
             "The files for which all conditions together hold now, newest first, with what each condition found. With "
-            "`fileId` that file alone, whether it matches or not."
+            f"`fileId` that file alone, whether it matches or not. At most the {MAX_LOOKED_AT:,} newest files of the "
+            "knowledge base are looked at."
         ),
         parameters=[PageQuery],
         request=s.EtlTestInputSerializer,
