@@ -21,7 +21,7 @@ from config.checks import refuse_to_start_incomplete  # noqa: E402
 refuse_to_start_incomplete()
 
 limited = BodyLimit(
-    cast(ASGI3Application, ThreadPoolHandler(threads=settings.HTTP_THREADS)),
+    cast(ASGI3Application, ThreadPoolHandler(threads=settings.HTTP_THREADS, apart=("/healthz",))),
     limit_for=max_request_bytes,
     render=envelope_at,
 )

@@ -1,6 +1,7 @@
 """Django's ASGI handler, with all of a request's synchronous work in one visit to a thread that stays."""
 
 import asyncio
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import IO, Any, cast
@@ -22,12 +23,18 @@ class ThreadPoolHandler(ASGIHandler):
     Django's own handler starts a thread for each request, connects to the database in it, and goes there and
     back for each half of each middleware: docs/decisions/http-latency.md. An asynchronous view runs on the event
     loop, with the thread waiting for its response; the body of a streaming response holds no thread.
+
+    The paths ``apart`` have a thread of their own: whether the process lives can be asked while every other
+    waits for a store or a database that hangs. What they serve must not wait for anything.
     """
 
-    def __init__(self, *, threads: int) -> None:
+    def __init__(self, *, threads: int, apart: Collection[str] = ()) -> None:
         super().__init__()
+        self._apart = frozenset(apart)
         pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
         self._in_pool = sync_to_async(self._respond, thread_sensitive=False, executor=pool)
+        single = ThreadPoolExecutor(1, thread_name_prefix="http-apart")
+        self._in_single = sync_to_async(self._respond, thread_sensitive=False, executor=single)
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002 - the handler passes True
         """As WSGI has it, whatever Django's handler asks for."""
@@ -40,7 +47,8 @@ class ThreadPoolHandler(ASGIHandler):
             return
         set_script_prefix(get_script_prefix(scope))
         with closing(body):
-            response = await self._in_pool(scope, body)
+            respond = self._in_single if scope["path"] in self._apart else self._in_pool
+            response = await respond(scope, body)
             if response.streaming:
                 await self._stream(response, receive, send)
             else:

@@ -24,6 +24,8 @@ from tests.api.asgi_server import serving
 THREADS = 2
 left = threading.Event()  # a client did, and the body that was being made for it was told
 together = threading.Barrier(THREADS)
+hanging = threading.Semaphore(0)  # released once by each request that hangs
+let_go = threading.Event()
 
 
 def who(request: HttpRequest) -> JsonResponse:
@@ -35,6 +37,16 @@ def who(request: HttpRequest) -> JsonResponse:
 def both(request: HttpRequest) -> HttpResponse:
     together.wait(10)
     return HttpResponse("at once")
+
+
+def hang(request: HttpRequest) -> HttpResponse:
+    hanging.release()
+    let_go.wait(20)
+    return HttpResponse("at last")
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("alive")
 
 
 @csrf_exempt
@@ -69,13 +81,18 @@ def broken(request: HttpRequest) -> HttpResponse:
     raise ValueError("in a view")
 
 
-urlpatterns = [path(view.__name__, view) for view in (who, both, awaiting, stream, broken_stream, broken)]
+VIEWS = (who, both, hang, alive, awaiting, stream, broken_stream, broken)
+urlpatterns = [path(view.__name__, view) for view in VIEWS]
 handler500 = "apps.api.error_pages.server_error"
+
+
+def _handler() -> ThreadPoolHandler:
+    return ThreadPoolHandler(threads=THREADS, apart=("/alive",))
 
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    with override_settings(ROOT_URLCONF=__name__), serving(ThreadPoolHandler(threads=THREADS)) as port:
+    with override_settings(ROOT_URLCONF=__name__), serving(_handler()) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -102,6 +119,18 @@ def _at_once(base_url: str) -> list[str]:
     """Two requests of which neither is answered before the other is there too: each thread has one."""
     with ThreadPoolExecutor(THREADS) as callers:
         return list(callers.map(lambda _: httpx.get(f"{base_url}/both", timeout=20).text, range(THREADS)))
+
+
+def test_process_tells_that_it_lives_while_every_thread_hangs(base_url: str) -> None:
+    let_go.clear()
+    with ThreadPoolExecutor(THREADS) as callers:
+        calls = [callers.submit(httpx.get, f"{base_url}/hang", timeout=20) for _ in range(THREADS)]
+        try:
+            assert all(hanging.acquire(timeout=5) for _ in range(THREADS))
+            assert httpx.get(f"{base_url}/alive", timeout=2).text == "alive"
+        finally:
+            let_go.set()
+        assert [call.result().text for call in calls] == ["at last"] * THREADS
 
 
 def test_asynchronous_view_answers(base_url: str) -> None:
