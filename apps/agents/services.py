@@ -54,7 +54,8 @@ def delete_agent(agent: Agent) -> None:
 
     Raises Conflict for one that an ETL runs.
     """
-    if Agent.objects.filter(pk=agent.pk).exists():
+    # Locked: an ETL that is made for it at this moment is seen, or does not find it any more.
+    if Agent.objects.select_for_update().filter(pk=agent.pk).first() is not None:
         KnowledgeBase.objects.filter(agent_id=agent.pk).update(agent_id=None)
         _record("agent.deleted", agent)
         _delete(agent)
@@ -89,7 +90,7 @@ def update_chain(chain: ActionChain, **changes: Any) -> ActionChain:
 @transaction.atomic
 def delete_chain(chain: ActionChain) -> None:
     """Its runs stay, as history. Safe to repeat. Raises Conflict for one that an ETL runs."""
-    if ActionChain.objects.filter(pk=chain.pk).exists():
+    if ActionChain.objects.select_for_update().filter(pk=chain.pk).first() is not None:
         _record("action_chain.deleted", chain)
         _delete(chain)
 

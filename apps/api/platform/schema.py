@@ -31,7 +31,11 @@ SETTINGS: dict[str, Any] = {
         {"name": "Action chains", "description": "Steps that are taken one after the other."},
         {"name": "Runs", "description": "What agents and action chains did, and are doing."},
         {"name": "Documents", "description": "Texts that people and runs write, with all their versions."},
-        {"name": "ETLs", "description": "What is run for a file once conditions come to hold for it."},
+        {
+            "name": "ETLs",
+            "description": "What is run for a file: at the change that makes its conditions hold, once for each revision of "
+            "the file, and never by its own doing.",
+        },
         {"name": "Search", "description": "Passages that answer a question."},
     ],
     # Forms are for the browsable API; programs send JSON.
