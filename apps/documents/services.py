@@ -1,6 +1,8 @@
 """Writing documents: every save is a version, and a version can be brought back."""
 
 import difflib
+from functools import partial
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -28,8 +30,17 @@ def write_document(
 ) -> Document:
     """Make a document. Where one was made under this ``dedupe_key``, it is given a new version instead, unless it
     says the same already."""
-    if dedupe_key and (known := Document.objects.filter(dedupe_key=dedupe_key).first()):
-        return save_version(known, creator=creator, run_id=run_id, title=title, content=content)
+    again = partial(
+        _write_again,
+        dedupe_key,
+        creator=creator,
+        run_id=run_id,
+        title=title,
+        content=content,
+        is_personal=is_personal,
+    )
+    if dedupe_key and (known := again()):
+        return known
     try:
         with transaction.atomic():
             document = Document.objects.create(
@@ -45,11 +56,22 @@ def write_document(
             _add_version(document, creator=creator, run_id=run_id)
             _record("document.created", document)
     except IntegrityError:
-        if not dedupe_key:
+        if not (dedupe_key and (known := again())):
             raise
-        known = Document.objects.get(dedupe_key=dedupe_key)
-        return save_version(known, creator=creator, run_id=run_id, title=title, content=content)
+        return known
     return document
+
+
+@transaction.atomic
+def _write_again(dedupe_key: str, *, is_personal: bool, **said: Any) -> Document | None:
+    """A new version of what was made under the key. It becomes personal with the first that is: a step that is
+    repeated may have read more than it did before."""
+    known = Document.objects.select_for_update().filter(dedupe_key=dedupe_key).first()
+    if known is None:
+        return None
+    if is_personal and not known.is_personal:
+        Document.objects.filter(pk=known.pk).update(is_personal=True)
+    return save_version(known, **said)
 
 
 @transaction.atomic

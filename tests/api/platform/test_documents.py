@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
+from apps.documents.services import write_document
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.roles import Role
 from tests.conftest import CommittingClient, Tenant
@@ -122,3 +123,22 @@ def test_document_that_can_not_be_is_refused_by_field(
     answer = api.post(f"{tenant.url}/documents", body, format="json")
     assert answer.status_code == 400
     assert list(answer.json()["error"]["fields"]) == [field]
+
+
+def test_what_is_written_again_from_what_is_personal_becomes_personal(
+    api: CommittingClient, tenant: Tenant, make_member: Callable[[Role], tuple[User, CommittingClient]]
+) -> None:
+    _, as_viewer = make_member(Role.VIEWER)
+    with tenant.scope():  # a step that is repeated may read more than it did before
+        for content, is_personal in (("Known to all.", False), ("Known to me.", True)):
+            made = write_document(
+                organization_id=tenant.organization.pk,
+                creator=tenant.owner,
+                title="Report",
+                content=content,
+                is_personal=is_personal,
+                dedupe_key="run-1:0:1",
+            )
+    url = f"{tenant.url}/documents/{made.pk}"
+    assert as_viewer.get(url).status_code == 404
+    assert (api.get(url).json()["version"], api.get(url).json()["isPersonal"]) == (2, True)
