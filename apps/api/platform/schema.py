@@ -33,8 +33,8 @@ SETTINGS: dict[str, Any] = {
         {"name": "Documents", "description": "Texts that people and runs write, with all their versions."},
         {
             "name": "ETLs",
-            "description": "What is run for a file: at the change that makes its conditions hold, once for each revision "
-            "of the file, and never by its own doing.",
+            "description": "What is run for a file: at the change that makes its conditions hold, once for each "
+            "revision of the file, and never by its own doing.",
         },
         {"name": "Search", "description": "Passages that answer a question."},
     ],
