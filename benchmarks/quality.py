@@ -78,7 +78,7 @@ def measure(collection: Collection, model: str) -> Measured:
 
 def _import(files: Path, data_dir: Path, organization_id: str, environment: dict[str, str]) -> None:
     """Raises CalledProcessError when not every file became READY: figures over a part would mean nothing."""
-    subprocess.run(
+    imported = subprocess.run(
         [
             sys.executable,
             "manage.py",
@@ -90,9 +90,13 @@ def _import(files: Path, data_dir: Path, organization_id: str, environment: dict
         ],
         cwd=ROOT,
         env={**os.environ, **environment, "DATA_DIR": str(data_dir)},
-        stdout=subprocess.DEVNULL,
-        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
+    if imported.returncode:
+        report.line(imported.stdout)  # which file it was, and why
+        imported.check_returncode()
 
 
 def _listed(variable: str) -> list[str]:
