@@ -3,6 +3,7 @@
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +23,9 @@ from workers.stopping import is_stopping, wait_for_stop
 logger = logging.getLogger(__name__)
 OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
 REFUSAL_PAUSE_SECONDS = 5.0
+# No run is worked on for longer at a stretch: a slice, and one step of all its rounds and retries. A worker that is
+# stuck for longer is not to be told as well: then another takes the run, and this one changes nothing more.
+HEARTBEAT_SECONDS = 2400.0
 
 
 class InternalError(CommonplaceError):
@@ -82,10 +86,11 @@ def _end_of(hold: Hold, failure: StepFailed) -> Callable[[], None]:
 def _heartbeat(hold: Hold) -> Iterator[None]:
     """Renew the hold while the context lasts, from a thread: a language model may think for longer than a lease."""
     is_over = threading.Event()
+    ends = time.monotonic() + HEARTBEAT_SECONDS
 
     def beat() -> None:
         try:
-            while not is_over.wait(settings.LEASE_SECONDS / 3):
+            while not is_over.wait(settings.LEASE_SECONDS / 3) and time.monotonic() < ends:
                 try:
                     claims.renew(hold)
                 except (OperationalError, InterfaceError) as error:

@@ -25,7 +25,9 @@ MIN_LETTERS_SHARE = 0.6  # below: a row of figures, a line of code
 NOVELTY = 0.3  # how much it counts to say something new, against saying what is wanted
 PROMPT_WEIGHT = 0.4  # of the prompt, against the text's own centroid
 MIN_ANSWER_SHARE = 0.6  # of the best sentence's likeness to the question; what is below is left out
-MIN_ANSWER_SIMILARITY = 0.25  # below it nothing answers the question
+MIN_ANSWER_LIKENESS = (
+    0.35  # on the scale that models share; below it nothing answers: docs/decisions/agents.md
+)
 NOTHING_FOUND = "Nothing in these knowledge bases answers this."
 
 
@@ -74,9 +76,9 @@ def answer(question: str, found: Sequence[Found]) -> str:
     )
     vectors = retrieval.embed_texts(model, [sentence.text for sentence in candidates])
     wanted = retrieval.embed_query(model, question)
-    likeness = vectors @ wanted
+    likeness = retrieval.comparable(model, vectors @ wanted)
     best = float(likeness.max(initial=0.0))
-    if best < MIN_ANSWER_SIMILARITY:
+    if best < MIN_ANSWER_LIKENESS:
         return NOTHING_FOUND
     near = np.flatnonzero(likeness >= MIN_ANSWER_SHARE * best)
     chosen = [int(near[place]) for place in _choose(vectors[near], wanted, ANSWER_SENTENCES)]

@@ -199,3 +199,10 @@ def embed_texts(model: str, texts: Sequence[str]) -> FloatArray:
 def embed_query(model: str, query: str) -> FloatArray:
     """(dim,) float32, L2-normalized. Raises EmbedderUnavailable."""
     return get_embedder(model).embed_query(query)
+
+
+def comparable(model: str, cosines: FloatArray) -> FloatArray:
+    """The model's cosines on the line where texts that have nothing to do with each other are at 0 and the nearest at
+    1, as other models' are."""
+    low, high = embedding_model(model).cosine_range
+    return ((cosines - low) / (high - low)).astype(cosines.dtype)
