@@ -59,7 +59,12 @@ def start_waiting(*, at_start: bool = False) -> int:
             waiting = waiting.filter(available_at__lte=timezone.now())
         found = list(waiting.order_by("available_at").values_list("organization_id", "pk")[:BATCH])
     for organization_id, firing_id in found:
-        start(organization_id, firing_id)
+        try:
+            start(organization_id, firing_id)
+        except (OperationalError, InterfaceError):
+            raise  # for the others too
+        except Exception:  # it must not keep the others waiting, nor whatever is swept after them
+            logger.exception("The firing %s could not be dealt with.", firing_id)
     return len(found)
 
 

@@ -32,6 +32,7 @@ from apps.orgs.services import delete_organization
 from tests.conftest import Tenant, Upload, committing
 from tests.etl.conftest import PDF_AND_READY, MakeEtl, condition
 from tests.fixtures import documents
+from workers.sweeping import sweep
 
 APPROVED = [condition("metadata.state", "EQUALS", "approved")]
 Announce = Callable[..., File]
@@ -290,6 +291,31 @@ def test_message_that_got_lost_is_made_up_for_by_the_sweep(
         assert starting.start_waiting() == 1
         assert starting.start_waiting() == 0
         assert Run.objects.get().file_id == file.pk
+
+
+def test_firing_that_can_not_be_dealt_with_keeps_no_other_waiting(
+    tenant: Tenant, make_etl: MakeEtl, announce: Announce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_etl(APPROVED)
+    files = [announce(), announce()]
+    with tenant.scope():
+        for file in files:
+            update_file(file, metadata={"state": "approved"})
+    begin = starting.start_run
+
+    def fail_for_the_first(*, file: File, **said: Any) -> Run:
+        if file == files[0]:
+            raise RuntimeError
+        return begin(file=file, **said)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(starting, "start_run", fail_for_the_first)
+    monkeypatch.setattr(starting, "_put_off", fail)
+    sweep(at_start=True)
+    with tenant.scope():
+        assert [run.file_id for run in Run.objects.all()] == [files[1].pk]
 
 
 def test_killed_between_run_and_note_of_it_nothing_is_started_twice(
