@@ -54,6 +54,10 @@ def delete_organization(*, organization: Organization) -> None:
     in the audit log stays, for operators, until it is old."""
     with tenant_scope(organization.pk):
         organization_deleting.send(sender=Organization, organization=organization)
+        # From here on nothing can refer to it any more, and what came in meanwhile goes as the rest did. Not locked
+        # from the start: who holds what the first round deletes may be waiting for this row.
+        Organization.objects.select_for_update().filter(pk=organization.pk).first()
+        organization_deleting.send(sender=Organization, organization=organization)
         _announce("organization.deleted", organization, members=Membership.objects.count())
         organization.delete()
 

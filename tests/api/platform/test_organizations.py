@@ -1,13 +1,20 @@
 import re
+import threading
 from collections.abc import Callable
 
+import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from apps.accounts.models import User
-from apps.knowledge.models import KnowledgeBase
+from apps.knowledge.knowledge_bases import create_knowledge_base
+from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.uploads import request_upload
 from apps.orgs.models import Membership, Organization
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope
+from apps.orgs.services import delete_organization
+from apps.orgs.signals import organization_deleting
 from tests.conftest import CommittingClient, Tenant
 
 RFC3339_Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -103,3 +110,41 @@ def test_list_is_paged_and_ordered(tenant: Tenant, anonymous: CommittingClient) 
     page = anonymous.get("/orgs?limit=1&cursor=2").json()
     assert (page["totalRows"], page["offset"], len(page["items"])) == (3, 2, 1)
     assert anonymous.get("/orgs?cursor=99").json() == {"items": [], "totalRows": 3, "offset": 99}
+
+
+@pytest.mark.topology("full")  # SQLite has one writer
+@pytest.mark.django_db(transaction=True)
+def test_what_comes_in_while_an_organization_is_deleted_leaves_no_orphan(
+    make_tenant: Callable[[str], Tenant],
+) -> None:
+    tenant, made = make_tenant("Brief"), []
+
+    def announce() -> None:
+        try:
+            with tenant.scope():
+                shelf = create_knowledge_base(
+                    organization=tenant.organization, creator=tenant.owner, title="Late"
+                )
+                file, _ = request_upload(
+                    knowledge_base=shelf, creator=tenant.owner, file_name="a.txt", content_type="text/plain"
+                )
+                made.append(file.pk)
+        finally:
+            connection.close()
+
+    def at_the_worst_moment(**_: object) -> None:
+        if not made:
+            thread = threading.Thread(target=announce)
+            thread.start()
+            thread.join(30)
+
+    organization_deleting.connect(at_the_worst_moment)
+    try:
+        delete_organization(organization=tenant.organization)
+    finally:
+        organization_deleting.disconnect(at_the_worst_moment)
+    with system_scope("test"):
+        assert not File.objects.filter(pk__in=made).exists()
+        assert (
+            list(Tombstone.objects.filter(file_id__in=made).values_list("file_id", flat=True)) == made != []
+        )
