@@ -1,7 +1,7 @@
 """Django's ASGI handler, with all of a request's synchronous work in one visit to a thread that stays."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import IO, Any, cast
@@ -31,6 +31,7 @@ class ThreadPoolHandler(ASGIHandler):
     def __init__(self, *, threads: int, apart: Collection[str] = ()) -> None:
         super().__init__()
         self._apart = frozenset(apart)
+        self._threads, self._working = threads, 0  # those that wait for a thread are counted, too
         pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
         self._in_pool = sync_to_async(self._respond, thread_sensitive=False, executor=pool)
         single = ThreadPoolExecutor(1, thread_name_prefix="http-apart")
@@ -47,15 +48,38 @@ class ThreadPoolHandler(ASGIHandler):
             return
         set_script_prefix(get_script_prefix(scope))
         with closing(body):
-            respond = self._in_single if scope["path"] in self._apart else self._in_pool
-            response = await respond(scope, body)
+            try:
+                response = await self._in_turn(scope, receive, body)
+            except RequestAborted:
+                return
             if response.streaming:
                 await self._stream(response, receive, send)
             else:
                 await self.send_response(response, send)
 
-    def _respond(self, scope: Any, body: IO[bytes]) -> HttpResponseBase:
+    async def _in_turn(self, scope: Any, receive: Any, body: IO[bytes]) -> HttpResponseBase:
+        """The response, once a thread was free. Raises RequestAborted for a client that left before."""
+        if scope["path"] in self._apart:
+            return await self._in_single(scope, body)
+        listening = None
+        if self._working >= self._threads:
+            # Who is tired of waiting asks again: work for those who left would keep the others waiting.
+            listening = asyncio.create_task(self.listen_for_disconnect(receive))
+        self._working += 1
+        try:
+            return await self._in_pool(scope, body, has_left=listening.done if listening else None)
+        finally:
+            self._working -= 1
+            if listening:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    def _respond(
+        self, scope: Any, body: IO[bytes], *, has_left: Callable[[], bool] | None = None
+    ) -> HttpResponseBase:
         """In a thread of the pool. A response that is whole is closed here too: nothing of it is left to do."""
+        if has_left and has_left():
+            raise RequestAborted
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refusal = self.create_request(scope, body)
         response: Any = refusal if request is None else self.get_response(request)

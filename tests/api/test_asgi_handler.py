@@ -26,6 +26,7 @@ left = threading.Event()  # a client did, and the body that was being made for i
 together = threading.Barrier(THREADS)
 hanging = threading.Semaphore(0)  # released once by each request that hangs
 let_go = threading.Event()
+counted: list[str] = []
 
 
 def who(request: HttpRequest) -> JsonResponse:
@@ -43,6 +44,11 @@ def hang(request: HttpRequest) -> HttpResponse:
     hanging.release()
     let_go.wait(20)
     return HttpResponse("at last")
+
+
+def count(request: HttpRequest) -> HttpResponse:
+    counted.append(request.GET["caller"])
+    return HttpResponse("counted")
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -81,7 +87,7 @@ def broken(request: HttpRequest) -> HttpResponse:
     raise ValueError("in a view")
 
 
-VIEWS = (who, both, hang, alive, awaiting, stream, broken_stream, broken)
+VIEWS = (who, both, hang, count, alive, awaiting, stream, broken_stream, broken)
 urlpatterns = [path(view.__name__, view) for view in VIEWS]
 handler500 = "apps.api.error_pages.server_error"
 
@@ -133,12 +139,35 @@ def test_process_tells_that_it_lives_while_every_thread_hangs(base_url: str) -> 
         assert [call.result().text for call in calls] == ["at last"] * THREADS
 
 
+def test_client_that_leaves_before_its_turn_comes_gets_no_work_done(base_url: str) -> None:
+    let_go.clear()
+    counted.clear()
+    with ThreadPoolExecutor(THREADS + 1) as callers:
+        calls = [callers.submit(httpx.get, f"{base_url}/hang", timeout=20) for _ in range(THREADS)]
+        try:
+            assert all(hanging.acquire(timeout=5) for _ in range(THREADS))
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(f"{base_url}/count?caller=impatient", timeout=0.3)
+            patient = callers.submit(httpx.get, f"{base_url}/count?caller=patient", timeout=20)
+            time.sleep(0.3)
+        finally:
+            let_go.set()
+        assert [call.result().text for call in [*calls, patient]] == ["at last"] * THREADS + ["counted"]
+    assert counted == ["patient"]
+
+
 def test_asynchronous_view_answers(base_url: str) -> None:
     assert httpx.post(f"{base_url}/awaiting", content=b"body").content == b"body"
 
 
 def test_stream_holds_no_thread_and_ends_when_its_client_leaves(base_url: str) -> None:
     left.clear()
+    finished = threading.Semaphore(0)
+
+    def count_finished(**_: object) -> None:
+        finished.release()
+
+    request_finished.connect(count_finished)
     with ExitStack() as opened:
         for _ in range(THREADS + 1):
             response = opened.enter_context(httpx.stream("GET", f"{base_url}/stream"))
@@ -147,6 +176,8 @@ def test_stream_holds_no_thread_and_ends_when_its_client_leaves(base_url: str) -
         assert httpx.get(f"{base_url}/awaiting", timeout=5).status_code == 200
         assert not left.is_set()
     assert left.wait(5)
+    assert all(finished.acquire(timeout=5) for _ in range(THREADS + 2)), "the streams', and the other request"
+    request_finished.disconnect(count_finished)
 
 
 def test_every_request_is_started_and_finished_once(base_url: str) -> None:
