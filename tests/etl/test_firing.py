@@ -14,6 +14,7 @@ from apps.knowledge.attributes import update_file
 from apps.knowledge.copying.start import copy_file
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.knowledge_bases import create_knowledge_base, delete_knowledge_base
+from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.access import access_to
@@ -157,7 +158,7 @@ def test_state_goes_with_what_it_is_about(
         with by_run([]):
             File.objects.filter(pk=file.pk).update(status=FileStatus.READY, chunk_count=1, live_revision=1)
             file.refresh_from_db()
-            reindex_row(file)
+            assert transition(file, FileStatus.ENQUEUED)
         set_state(tenant, file, "approved")
         assert (Firing.objects.count(), Lineage.objects.count()) == (1, 1)
         delete_file(file)
@@ -174,13 +175,6 @@ def test_state_goes_with_what_it_is_about(
         delete_organization(organization=tenant.organization)
     with system_scope("tests"):
         assert not EtlConfig.objects.exists() and not Agent.objects.exists()
-
-
-def reindex_row(file: File) -> None:
-    """ENQUEUED again, without bytes in the store."""
-    from apps.knowledge.lifecycle import transition
-
-    assert transition(file, FileStatus.ENQUEUED)
 
 
 def test_trial_reads_each_file_once_whatever_its_conditions_ask(
