@@ -12,7 +12,7 @@ from apps.orgs.prepared import PreparedQuery
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
 
-State = tuple[dict[str, str], tuple[str, ...]]
+State = dict[str, tuple[str, frozenset[str]]]  # by knowledge base: its embedding model, and its languages
 MAX_LOOKS = 4  # a file would have to be indexed anew during each of them
 
 
@@ -63,13 +63,11 @@ def search(
     state = _state(knowledge_bases)
     left_over = _LeftOver()
     for _ in range(MAX_LOOKS):
-        models, languages = state
         # It may load a model: the list of hidden revisions must not age meanwhile.
-        retrieval.prepare_query(query, set(models.values()))
+        retrieval.prepare_query(query, {model for model, _ in state.values()})
         found, is_torn = _look(
             knowledge_bases[0].organization_id,
-            models,
-            languages,
+            state,
             query,
             narrowed,
             left_over,
@@ -84,10 +82,7 @@ def search(
 
 
 def _state(knowledge_bases: Iterable[KnowledgeBase]) -> State:
-    """The embedding model of each knowledge base, and the languages of all."""
-    bases = list(knowledge_bases)
-    languages = {language for base in bases for language in base.languages}
-    return {base.pk: base.embedding_model for base in bases}, tuple(sorted(languages))
+    return {base.pk: (base.embedding_model, frozenset(base.languages)) for base in knowledge_bases}
 
 
 def _state_now(knowledge_bases: Sequence[KnowledgeBase]) -> State:
@@ -102,8 +97,7 @@ def _models_and_languages(knowledge_base_ids: Sequence[str]) -> QuerySet[Knowled
 
 def _look(
     organization_id: str,
-    models: Mapping[str, str],
-    languages: tuple[str, ...],
+    state: State,
     query: str,
     narrowed: dict[str, Any],
     left_over: _LeftOver,
@@ -113,23 +107,25 @@ def _look(
 ) -> tuple[list[Found], bool]:
     """One search, and whether it met what is not to be seen: the page lacks what would stand in its place. Of a file
     that was claimed in the midst of it, and maybe went live, only another look sees a revision whole."""
-    hidden = _hidden_revisions(tuple(models)) | left_over.revisions
+    hidden = _hidden_revisions(tuple(state)) | left_over.revisions
     scopes = [
         SearchScope(
             organization_id,
-            tuple(base for base in models if models[base] == model),
+            tuple(base for base in state if state[base][0] == model),
             model,
             hidden=hidden,
             hidden_files=frozenset(left_over.files),
-            languages=languages,
+            languages=tuple(
+                sorted({language for its, known in state.values() if its == model for language in known})
+            ),
             **narrowed,
         )
-        for model in sorted(set(models.values()))
+        for model in sorted({model for model, _ in state.values()})
     ]
     passages = retrieval.search_passages(scopes, query, limit=limit, min_similarity=min_similarity)
     # The rows are read after the index was: they tell which revision is live now.
     file_ids = sorted({passage.file_id for passage in passages})
-    files = {file.pk: file for file in _files(list(models), file_ids)}
+    files = {file.pk: file for file in _files(list(state), file_ids)}
     found = []
     for passage in passages:
         file = files.get(passage.file_id)
@@ -140,7 +136,7 @@ def _look(
         elif passage.revision < file.live_revision:  # a later one may be about to go live
             left_over.revisions.add((file.pk, passage.revision))
     if not files.keys() >= set(file_ids):
-        left_over.files |= set(_unpurged(list(models)))
+        left_over.files |= set(_unpurged(list(state)))
     return found, len(found) < len(passages)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.languages import add_languages
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.search import search
@@ -59,3 +60,23 @@ def test_a_language_once_learned_stays(tenant: Tenant) -> None:
         add_languages(tenant.library.pk, ["en"])
         add_languages(tenant.library.pk, [])
     assert _languages(tenant) == ["de", "en", "fr"]
+
+
+def test_languages_of_one_models_knowledge_bases_change_no_scores_of_anothers(
+    tenant: Tenant, ingest: Upload
+) -> None:
+    """The model of a library in Chinese does not know it, whatever else is searched along with it."""
+    ingest("lu.txt", CHINESE.encode(), "text/plain")
+    with tenant.scope():
+        library = KnowledgeBase.objects.get(pk=tenant.library.pk)
+        english = create_knowledge_base(
+            organization=tenant.organization,
+            creator=tenant.owner,
+            title="English",
+            embedding_model="multilingual-e5-small",
+        )
+        add_languages(english.pk, ["en"])
+        english.refresh_from_db()
+        (alone,) = search([library], "晾干翅膀")
+        (beside,) = search([library, english], "晾干翅膀")
+    assert beside.passage.score == pytest.approx(alone.passage.score)
