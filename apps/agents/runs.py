@@ -69,7 +69,7 @@ def start_run(
             is_personal=file is not None and file.knowledge_base.type == KnowledgeBaseType.PERSONAL,
             prompt=prompt,
             input=input or {},
-            steps=list(_steps_of(agent, chain, prompt)),
+            steps=list(_steps_of(agent, chain)),
         )
         try:
             with transaction.atomic():
@@ -145,9 +145,10 @@ def as_pending(step: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _steps_of(agent: Agent | None, chain: ActionChain | None, prompt: str) -> Iterator[dict[str, Any]]:
+def _steps_of(agent: Agent | None, chain: ActionChain | None) -> Iterator[dict[str, Any]]:
     if agent is not None:
-        parameters = {"agentId": agent.pk, "prompt": prompt}
+        # The prompt is what somebody said, whatever is in it: a template of ours names it.
+        parameters = {"agentId": agent.pk, "prompt": "{{prompt}}"}
         yield as_pending({"name": AGENT_STEP, "kind": "run-agent", "parameters": parameters})
     if chain is not None:
         yield from map(as_pending, chain.steps)

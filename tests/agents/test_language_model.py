@@ -43,6 +43,16 @@ def test_agent_follows_its_instructions(
     assert (usage.day, usage.tokens) == (timezone.now().date(), 120)
 
 
+def test_prompt_is_what_somebody_said_whatever_is_in_it(
+    carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel
+) -> None:
+    prompt = "Explain {{ mustache }} and {% raw."
+    run = carry_out(agent=make_agent(), prompt=prompt)
+    assert run.status == "SUCCEEDED", run.error
+    assert language_model.asked[0]["messages"][1]["content"] == prompt
+    assert run.steps[0]["input"]["prompt"] == prompt
+
+
 def test_agent_uses_its_tools(
     carry_out: Start,
     make_agent: MakeAgent,
