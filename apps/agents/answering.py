@@ -14,7 +14,7 @@ from apps.agents.language import gateway
 from apps.agents.language.gateway import Completion, Message, ToolCall
 from apps.agents.models import Agent
 from apps.agents.tools.contracts import Toolbox
-from apps.agents.tools.reading import MAX_RESULTS, readable_file
+from apps.agents.tools.reading import MAX_RESULTS, SearchKnowledge, readable_file
 from apps.agents.tools.registry import TOOLS, tool
 from apps.agents.tools.writing import WriteDocument
 from apps.base.errors import CommonplaceError, ValidationFailed
@@ -49,7 +49,8 @@ def knowledge_bases_of(agent: Agent, context: StepContext) -> list[KnowledgeBase
 
 def _converse(agent: Agent, prompt: str, toolbox: Toolbox) -> str:
     context = toolbox.context
-    tools = [tool(name) for name in agent.tools if name in TOOLS]
+    names = [*agent.tools, SearchKnowledge.name] if agent.knowledge_base_ids else agent.tools
+    tools = [tool(name) for name in dict.fromkeys(names) if name in TOOLS]
     offered = [one.described() for one in tools]
     messages: list[Message] = [
         {"role": "system", "content": _briefing(agent, toolbox)},

@@ -96,6 +96,14 @@ def test_model_is_offered_the_tools_of_its_agent_only(
     assert manual.tags == []
 
 
+def test_agent_of_knowledge_bases_may_search_them(
+    carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, tenant: Tenant
+) -> None:
+    carry_out(agent=make_agent(knowledge_base_ids=[tenant.library.pk]), prompt="Look it up.")
+    (asked,) = language_model.asked
+    assert [one["function"]["name"] for one in asked["tools"]] == ["search_knowledge"]
+
+
 def test_mistakes_of_the_model_are_told_to_it(
     carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, stranger: Tenant, tenant: Tenant
 ) -> None:

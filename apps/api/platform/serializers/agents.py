@@ -57,8 +57,9 @@ class AgentUpdateSerializer(serializers.Serializer):
         max_item_chars=40,
         max_length=len(TOOLS),
         required=False,
-        help_text=f"What it may do, with a language model: {', '.join(f'`{name}`' for name in TOOLS)}. Without one, "
-        "with `create_document` it also keeps its answer as a document.",
+        help_text=f"What it may do, with a language model: {', '.join(f'`{name}`' for name in TOOLS)}. One that "
+        "names knowledge bases may always search them. Without a language model, one with `create_document` "
+        "keeps its answer as a document, too.",
     )
 
 
