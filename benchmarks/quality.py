@@ -30,6 +30,8 @@ def main() -> None:
     folders = find_collections(Path(os.environ["EVAL_DIR"]))
     chosen = _listed("COLLECTIONS") or [folder.name for folder in folders]
     models = _listed("MODELS") or list(MODELS)
+    if unknown := {*chosen, *models} - {folder.name for folder in folders} - set(MODELS):
+        sys.exit(f"There is no {', '.join(sorted(unknown))}: nothing would be measured.")
     floors = tomllib.loads(FLOORS.read_text())
     measured, failures = [], []
     with tempfile.TemporaryDirectory(prefix="cp-models-") as converted:  # once, for all servers

@@ -239,6 +239,31 @@ def _alone(asked: Any) -> dict[str, Any]:
     return _timed(asked, ask)
 
 
+def _bare(asked: Any) -> dict[str, Any]:
+    """Embed the query, ask the engine for the ten best of each leg at once, read ten texts: what nobody can do without.
+    No true scores of what a leg missed, no neighbours, none of ``apps.retrieval.services``."""
+    from apps.retrieval.engines.hybrid import HybridIndex, LegQuery
+    from apps.retrieval.filters import corpus_filter, scope_filter
+    from apps.retrieval.passages import SearchScope
+    from apps.retrieval.runtime import get_embedder, get_index, get_sparse_encoder
+
+    index = get_index(_model())
+    assert isinstance(index, HybridIndex)  # noqa: S101 - both engines are
+    embed, encode = get_embedder(_model()).embed_query, get_sparse_encoder().encode_query
+
+    def ask(tenant: Tenant, text: str) -> None:
+        scope = SearchScope(tenant.organization_id, (tenant.knowledge_base_id,), _model())
+        where = scope_filter(scope)
+        legs = [LegQuery(embed(text), where, 10), LegQuery(encode(text), where, 10, corpus_filter(scope))]
+        ranks: dict[str, float] = {}
+        for scores in index._search(legs):
+            for rank, point in enumerate(scores):
+                ranks[point] = ranks.get(point, 0.0) + 1 / (60 + rank)
+        index._fetch(where.among(sorted(ranks, key=lambda point: -ranks[point])[:10]), 10)
+
+    return _timed(asked, ask)
+
+
 def _local_mode(asked: Any) -> dict[str, Any]:
     """``qdrant-client``'s local mode: the same points, filters and legs, fused by its own RRF; embedding included."""
     from qdrant_client import QdrantClient, models
@@ -332,6 +357,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "optimize": _optimize,
     "inside": _inside,
     "alone": _alone,
+    "bare": _bare,
     "local mode": _local_mode,
 }
 

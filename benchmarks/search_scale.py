@@ -49,6 +49,7 @@ class Result:
     chunks: int
     build_seconds: float = 0.0
     optimize_seconds: float = 0.0
+    bare: Seconds = field(default_factory=list)
     alone: Seconds = field(default_factory=list)
     inside: Seconds = field(default_factory=list)
     local_mode: Seconds = field(default_factory=list)
@@ -95,6 +96,7 @@ def _measure_size(chunks: int, data_dir: Path) -> Result:
     result.index_size, result.database_size = _size(data_dir / "vectors"), _size(*data_dir.glob("*.sqlite3*"))
     # The same questions, the same tenants, the server out of the way.
     same = {"tenants": built["tenants"], "questions": asked}
+    result.bare = scale.run("bare", data_dir, same)["seconds"]
     result.alone = scale.run("alone", data_dir, same)["seconds"]
     result.inside = scale.run("inside", data_dir, same)["seconds"]
     if chunks <= LOCAL_MODE_UP_TO:
@@ -210,7 +212,8 @@ def print_report(results: list[Result]) -> None:
     rows: list[tuple[str, ...]] = []
     for result in results:
         for name, seconds in (
-            ("embedding and index alone", result.alone),
+            ("bare: embedding and one engine query", result.bare),
+            ("apps.retrieval alone: embedding, both scores, fusion, texts", result.alone),
             ("inside: apps.knowledge.search", result.inside),
             ("over HTTP", result.over_http),
             ("over HTTP, while optimizing", result.while_optimizing),
@@ -219,11 +222,15 @@ def print_report(results: list[Result]) -> None:
         ):
             if seconds:
                 shown = report.percentiles(seconds)
-                ratio = shown[0] / report.percentiles(result.alone)[0]
+                ratios = (shown[0] / report.percentiles(other)[0] for other in (result.bare, result.alone))
                 rows.append(
-                    (f"{result.chunks:,}: {name}", *(f"{value:.1f}" for value in shown), f"{ratio:.2f}")
+                    (
+                        f"{result.chunks:,}: {name}",
+                        *(f"{value:.1f}" for value in shown),
+                        *(f"{ratio:.2f}" for ratio in ratios),
+                    )
                 )
-    report.table(("passages", "p50", "p95", "p99", "p50 / alone"), rows)
+    report.table(("passages", "p50", "p95", "p99", "p50 / bare", "p50 / alone"), rows)
     report.table(
         ("passages", *(f"queries/s, {n} clients" for n in CLIENTS), "memory MB", "index MB", "database MB",
          "built in s", "optimized in s"),
