@@ -124,15 +124,16 @@ class _Slice:
         try:
             self._prove_life(force=True)
             found = self._vectors(target)
-            if not (is_same and found == file.chunk_count):
+            is_found = is_same and found == file.chunk_count  # by a worker that was killed, maybe
+            if not is_found:
                 if found and not is_same:  # half of it, by a worker that was killed
                     retrieval.delete_revision(target)
                 found = self._embed(file, replace(target, model=wish.from_model), target)
             with transaction.atomic():
                 claims.file_done(self._claim, file, chunk_count=found)
                 current = File.objects.filter(pk=file.pk).first()
-                if current is not None and attributes_of(current) != attributes_of(file):
-                    tell_index_soon(current)  # some of the vectors were written with the old ones
+                if current is not None and (is_found or attributes_of(current) != attributes_of(file)):
+                    tell_index_soon(current)  # some of the vectors may have been written with the old ones
         except (_NotWanted, IntegrityError):  # or deleted just as it was noted
             if not is_same:  # else the tombstone of that revision, or of the file, sees to it
                 retrieval.delete_revision(target)

@@ -370,3 +370,19 @@ def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
     assert file.pk in state_of(tenant).error
     assert counts(file) == (2, 0)
     assert found_files(tenant, documents.sentence_of_page(2)) == ["three.pdf"]
+
+
+def test_tags_that_changed_before_a_worker_was_killed_are_told_when_nothing_is_left_to_embed(
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had written the vectors of its own model with the old tags, and not yet noted the file."""
+    file = animals[0]
+    wish(MINILM)
+    with tenant.scope(), committing():
+        update_file(file, tags=["new"])
+    retrieval.set_file_attributes(file.organization_id, file.pk, FileAttributes(tags=("old",)))
+    run_workers()
+    sweep()
+    with tenant.scope():
+        found = search([tenant.library], "bird", tags=["new"])
+    assert [one.file.pk for one in found] == [file.pk]
