@@ -123,7 +123,7 @@ def every_index() -> list[VectorIndex]:
     revisions: for deleting, counting and maintenance, which must miss none. Raises IndexUnavailable."""
     default = get_index(settings.EMBEDDING_MODEL)
     others = (name for name in default.collections() if name != default.collection)
-    return [default, *map(_indexes.get, others)]
+    return list(dict.fromkeys([default, *map(_indexes.get, others)]))  # ``using`` may put one in another's place
 
 
 @cache
