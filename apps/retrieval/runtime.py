@@ -123,7 +123,8 @@ def every_index() -> list[VectorIndex]:
     revisions: for deleting, counting and maintenance, which must miss none. Raises IndexUnavailable."""
     default = get_index(settings.EMBEDDING_MODEL)
     others = (name for name in default.collections() if name != default.collection)
-    return list(dict.fromkeys([default, *map(_indexes.get, others)]))  # ``using`` may put one in another's place
+    # Each once: ``using`` may have put one in the place of another.
+    return list(dict.fromkeys([default, *map(_indexes.get, others)]))
 
 
 @cache
