@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
 
-test: test-embedded test-full  ## every test, on each topology
+test:  ## every test, on each topology, side by side: each is shown when it has ended
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-embedded test-full
 
 test-embedded: $(VENV)/.dev
 	$(BIN)/python -m pytest --topology embedded $(ARGS)
