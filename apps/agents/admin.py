@@ -79,7 +79,7 @@ class ActionChainAdmin(_OfOrganizationAdmin):
         return create_chain(access, **said)
 
     def update(self, access: Access, row: ActionChain, changed: dict[str, Any]) -> None:
-        update_chain(row, **changed)
+        update_chain(access, row, **changed)
 
     def delete_row(self, request: HttpRequest, row: ActionChain) -> None:
         delete_chain(row)

@@ -2,9 +2,11 @@
 extracts from what it searches, or from the run's file."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from pydantic import ValidationError
 
 from apps.agents import claims, extracts
@@ -13,6 +15,7 @@ from apps.agents.context import StepContext
 from apps.agents.language import gateway
 from apps.agents.language.gateway import Completion, Message, ToolCall
 from apps.agents.models import Agent
+from apps.agents.principal import NotShared
 from apps.agents.tools.contracts import Toolbox
 from apps.agents.tools.reading import MAX_RESULTS, SearchKnowledge, readable_file
 from apps.agents.tools.registry import TOOLS, tool
@@ -27,7 +30,14 @@ MAX_ROUNDS = 8  # questions to the model in one step; in the last it has no tool
 
 
 def answer(agent: Agent, prompt: str, context: StepContext) -> str:
-    """What the agent says. Raises HoldLost, CommonplaceError."""
+    """What the agent says. It has the run's rights as far as who answers for the agent has them.
+
+    Raises HoldLost, CommonplaceError; NotShared for the agent of others in a run that may have read what only the one
+    it acts for may see: what it is told it could pass on.
+    """
+    context = replace(context, principal=context.principal.with_agent(agent))
+    if context.run.is_personal and not context.principal.personal_of:
+        raise NotShared
     if not (prompt.strip() or agent.instructions.strip() or context.run.file_id):
         raise ValidationFailed("The agent has nothing to go by: no prompt, no instructions and no file.")
     toolbox = Toolbox(context, knowledge_bases_of(agent, context))
@@ -41,10 +51,11 @@ def answer(agent: Agent, prompt: str, context: StepContext) -> str:
 
 def knowledge_bases_of(agent: Agent, context: StepContext) -> list[KnowledgeBase]:
     """What the agent searches: those it names, or else the file's; and its personal one. Of all these only what the
-    run may read."""
-    named = agent.knowledge_base_ids or [context.run.knowledge_base_id]
-    readable = context.principal.knowledge_bases()
-    return list(readable.filter(pk__in=named) | readable.filter(agent_id=agent.pk))
+    run may read. Raises NotShared when of these who started it might read more."""
+    searched = Q(pk__in=agent.knowledge_base_ids or [context.run.knowledge_base_id]) | Q(agent_id=agent.pk)
+    if context.principal.withheld_knowledge_bases().filter(searched).exists():
+        raise NotShared
+    return list(context.principal.knowledge_bases().filter(searched))
 
 
 def _converse(agent: Agent, prompt: str, toolbox: Toolbox) -> str:

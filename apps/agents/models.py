@@ -13,7 +13,29 @@ from apps.base import identifiers
 from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
 
-class Agent(TenantModel):
+class Authored(TenantModel):
+    """What runs carry out, and who answers for it: see ``authorship.py``."""
+
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Who said last all that it does: in no run does it reach anybody else's personal knowledge base. "
+        "Null: nobody by themselves.",
+    )
+    abilities = models.JSONField(
+        null=True,
+        editable=False,
+        help_text="What it may do at most, by the keys it was saved with; null: all that who starts it may.",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Agent(Authored):
     """Instructions, and what they may be carried out with: knowledge bases and tools."""
 
     id = models.CharField(
@@ -43,7 +65,7 @@ class Agent(TenantModel):
         return self.name
 
 
-class ActionChain(TenantModel):
+class ActionChain(Authored):
     """Steps that are taken one after the other: ``[{"name", "kind", "parameters"}]``, checked by ``chains.py``."""
 
     id = models.CharField(
@@ -94,7 +116,13 @@ class Run(TenantModel):
         help_text="The user whose rights it has; empty: it acts for the organization.",
     )
     abilities = models.JSONField(
-        null=True, help_text="What it may do at most, by the key that started it; null: all its user may."
+        null=True,
+        help_text="What it may do at most, by the keys that started it and saved its chain; null: all its user may.",
+    )
+    personal_of = models.CharField(
+        max_length=identifiers.MAX_LENGTH,
+        blank=True,
+        help_text="The user whose personal knowledge bases it may reach; empty: nobody's.",
     )
     key_id = models.CharField(
         max_length=identifiers.MAX_LENGTH, blank=True, help_text="The API key it was started with."

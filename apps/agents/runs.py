@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from apps.agents.authorship import narrower
 from apps.agents.dispatch import send_run
 from apps.agents.lifecycle import record_run, transition
 from apps.agents.models import ActionChain, Agent, Run
@@ -39,13 +40,16 @@ def start_run(
     actor_id: str = "",
     abilities: Collection[str] | None = None,
     key_id: str = "",
+    prompt_by: str | None = None,
 ) -> Run:
     """Queue a run of an agent or of a chain, in the caller's transaction if there is one; returns it.
 
     Of a second call with the same ``dedupe_key``, in the organization, the first one's run is returned, and nothing
     is started. ``actor_id`` is the user whose rights the run has, as far as ``abilities`` (None: all of theirs) go;
     without one it acts for the organization: it reaches every knowledge base that is not personal, and the file's.
-    ``trail`` has the ETLs that led here, without ``etl_id``.
+    ``prompt_by`` is the user who wrote the prompt ("": it is not known), None the one who starts the run: personal
+    knowledge bases are reached only where prompt and chain are by the one it acts for. ``trail`` has the ETLs that
+    led here, without ``etl_id``.
 
     Raises ValueError unless there is an agent or a chain, and not both.
     """
@@ -56,7 +60,8 @@ def start_run(
             organization_id=organization_id,
             creator_id=actor_id or None,
             acts_for=actor_id,
-            abilities=None if abilities is None else sorted(abilities),
+            abilities=narrower(abilities, chain.abilities if chain else None),
+            personal_of=_personal_of(actor_id, chain, file, prompt_by),
             key_id=key_id,
             etl_id=etl_id,
             agent_id=agent.pk if agent else "",
@@ -143,6 +148,15 @@ def as_pending(step: dict[str, Any]) -> dict[str, Any]:
         "startedAt": None,
         "finishedAt": None,
     }
+
+
+def _personal_of(actor_id: str, chain: ActionChain | None, file: File | None, prompt_by: str | None) -> str:
+    """Whose personal knowledge bases a run may reach: the actor's, or the file's for one without, if nobody else has
+    a say in what it does. Of agents that is seen when they are at work."""
+    whose = actor_id or (file.knowledge_base.creator_id if file else "") or ""
+    if prompt_by is not None and prompt_by != whose:
+        return ""
+    return whose if chain is None or chain.saved_by_id == whose else ""
 
 
 def _steps_of(agent: Agent | None, chain: ActionChain | None) -> Iterator[dict[str, Any]]:

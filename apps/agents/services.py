@@ -1,12 +1,13 @@
 """Making, changing and deleting agents and chains."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.models import RestrictedError
 from django.utils import timezone
 
+from apps.agents.authorship import signed
 from apps.agents.chains import checked_steps
 from apps.agents.language.gateway import ModelUnknown, check_model
 from apps.agents.models import ActionChain, Agent
@@ -21,12 +22,19 @@ from apps.orgs.models import Organization
 from apps.orgs.roles import Ability
 
 MAX_KNOWLEDGE_BASES = 50
+T = TypeVar("T", Agent, ActionChain)
 
 
 @transaction.atomic
 def create_agent(access: Access, **columns: Any) -> Agent:
     """Raises ValidationFailed for models, tools and knowledge bases that there are not, for this caller."""
-    agent = Agent(organization=access.organization, creator=access.user, **columns)
+    agent = Agent(
+        organization=access.organization,
+        creator=access.user,
+        saved_by=access.user,
+        abilities=access.key_abilities,
+        **columns,
+    )
     _check_agent(access, columns)
     agent.save(force_insert=True)
     _record("agent.created", agent)
@@ -35,14 +43,18 @@ def create_agent(access: Access, **columns: Any) -> Agent:
 
 @transaction.atomic
 def update_agent(access: Access, agent: Agent, **changes: Any) -> Agent:
-    """Raises ValidationFailed as above, and NotFound when it was deleted meanwhile."""
-    before = set(agent.knowledge_base_ids)
+    """Whoever changes its instructions, its tools or what it searches answers for it then: see ``authorship.py``.
+
+    Raises ValidationFailed as above, and NotFound when it was deleted meanwhile.
+    """
+    current = _locked(agent)
+    before = set(current.knowledge_base_ids)
     checked = dict(changes)
     if "knowledge_base_ids" in changes:  # what it has may be somebody else's to see, and stays
         checked["knowledge_base_ids"] = [key for key in changes["knowledge_base_ids"] if key not in before]
     _check_agent(access, checked)
-    if not Agent.objects.filter(pk=agent.pk).update(**changes, updated_at=timezone.now()):
-        raise NotFound("There is no such agent.")
+    signature = signed(current, access, changes)
+    Agent.objects.filter(pk=agent.pk).update(**changes, **signature, updated_at=timezone.now())
     agent.refresh_from_db()
     _record("agent.updated", agent)
     return agent
@@ -67,6 +79,8 @@ def create_chain(access: Access, *, name: str, steps: Sequence[Any], description
     chain = ActionChain.objects.create(
         organization=access.organization,
         creator=access.user,
+        saved_by=access.user,
+        abilities=access.key_abilities,
         name=name,
         description=description,
         steps=checked_steps(steps),
@@ -76,12 +90,15 @@ def create_chain(access: Access, *, name: str, steps: Sequence[Any], description
 
 
 @transaction.atomic
-def update_chain(chain: ActionChain, **changes: Any) -> ActionChain:
-    """Runs that were started go on with the steps they have. Raises ValidationFailed, and NotFound."""
+def update_chain(access: Access, chain: ActionChain, **changes: Any) -> ActionChain:
+    """Whoever changes its steps answers for them then; runs that were started go on with the steps they have.
+
+    Raises ValidationFailed, and NotFound when it was deleted meanwhile.
+    """
+    signature = signed(_locked(chain), access, changes)
     if "steps" in changes:
         changes["steps"] = checked_steps(changes["steps"])
-    if not ActionChain.objects.filter(pk=chain.pk).update(**changes, updated_at=timezone.now()):
-        raise NotFound("There is no such action chain.")
+    ActionChain.objects.filter(pk=chain.pk).update(**changes, **signature, updated_at=timezone.now())
     chain.refresh_from_db()
     _record("action_chain.updated", chain)
     return chain
@@ -141,6 +158,14 @@ def _check_agent(access: Access, columns: dict[str, Any]) -> None:
     if problems:
         told = " ".join(f"{name}: {sentences[0]}" for name, sentences in problems.items())
         raise ValidationFailed(told, fields=problems)
+
+
+def _locked(thing: T) -> T:
+    """As it is now, for what of it a change leaves. Raises NotFound."""
+    row: T | None = type(thing)._default_manager.select_for_update(no_key=True).filter(pk=thing.pk).first()
+    if row is None:
+        raise NotFound(f"There is no such {thing._meta.verbose_name}.")
+    return row
 
 
 def _delete(thing: Agent | ActionChain) -> None:

@@ -18,6 +18,7 @@ from apps.agents.templates import as_text, render
 from apps.agents.validation import sentence_of
 from apps.base.errors import CommonplaceError, NotFound, ValidationFailed
 from apps.knowledge.models import File
+from apps.orgs.roles import Ability
 
 MAX_OUTPUT_CHARS = 100_000  # of one step; the whole is kept in a document, where one is written
 SLICE_SECONDS = 300.0  # then it is another run's turn
@@ -48,16 +49,16 @@ def carry_out(hold: Hold, *, is_stopping: Callable[[], bool]) -> None:
     Raises HoldLost, and StepFailed: what is made of that the caller decides.
     """
     ends = time.monotonic() + SLICE_SECONDS
-    try:
-        principal = principal_of(hold.run)
-    except CommonplaceError as error:
-        raise StepFailed(error, None) from error
     for number, step in enumerate(hold.run.steps):
         if step["status"] == StepStatus.SUCCEEDED:
             continue
         if is_stopping() or time.monotonic() > ends:
             claims.release(hold)
             return
+        try:
+            principal = principal_of(hold.run)  # as they are by now
+        except CommonplaceError as error:
+            raise StepFailed(error, None) from error
         _take(StepContext(hold, number, principal))
     last = hold.run.steps[-1]["output"] if hold.run.steps else None
     claims.succeed(hold, output=as_text(last))
@@ -114,8 +115,9 @@ def _variables(context: StepContext) -> dict[str, Any]:
 
 
 def _told_file(principal: Principal, file_id: str) -> dict[str, Any] | None:
-    """Null for a run without a file, and for one that is gone: a template that names it then fails, and says so."""
-    if not file_id:
+    """Null for a run without a file, or without the right to read it, and for one that is gone: a template that names
+    it then fails, and says so. Raises NotShared."""
+    if not file_id or Ability.FILES_READ not in principal.abilities:
         return None
     try:
         file: File = principal.file(file_id)

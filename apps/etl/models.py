@@ -35,6 +35,14 @@ class EtlConfig(TenantModel):
         ActionChain, on_delete=models.RESTRICT, null=True, blank=True, related_name="etls"
     )
     prompt = models.TextField(blank=True, max_length=20_000)
+    prompt_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="Who wrote the prompt, which may be another than who saved the ETL last.",
+    )
     conditions = models.JSONField(
         default=list, blank=True, help_text="Empty: it fires when a file becomes READY."
     )

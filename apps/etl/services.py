@@ -12,7 +12,6 @@ from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.etl.conditions import Explanation, explain, hold, joined, parse_conditions
 from apps.etl.fields import COLUMNS
 from apps.etl.models import EtlConfig, EtlType, Firing
-from apps.etl.starting import bounds_of
 from apps.events.services import record
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
@@ -120,13 +119,14 @@ def _trials(etl: EtlConfig, files: list[File]) -> list[Trial]:
 
 def _save(etl: EtlConfig, access: Access, said: Mapping[str, Any]) -> None:
     etl.etl_type = said.get("etl_type", etl.etl_type)
-    etl.prompt = said.get("prompt", etl.prompt)
+    if "prompt" in said:
+        etl.prompt, etl.prompt_by = said["prompt"], access.user
     etl.is_enabled = said.get("is_enabled", etl.is_enabled)
     if "conditions" in said:
         etl.conditions = [one.as_json() for one in parse_conditions(said["conditions"])]
     _set_target(etl, said)
     etl.acts_for = access.user
-    etl.key_id, etl.abilities = bounds_of(access)
+    etl.key_id, etl.abilities = access.key.pk if access.key else "", access.key_abilities
     etl.save()
 
 

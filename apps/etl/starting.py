@@ -7,6 +7,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from apps.agents.authorship import narrower
 from apps.agents.models import Run
 from apps.agents.runs import start_run
 from apps.base.errors import CommonplaceError, Conflict, PermissionDenied
@@ -14,6 +15,7 @@ from apps.etl.models import EtlConfig, Firing
 from apps.events.services import record
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access, access_to
+from apps.orgs.keys import require_usable
 from apps.orgs.roles import Ability
 from apps.orgs.scope import system_scope, tenant_scope
 
@@ -69,7 +71,8 @@ def start_waiting(*, at_start: bool = False) -> int:
 
 
 def run_by_hand(etl: EtlConfig, file: File, *, access: Access) -> Run:
-    """Run an ETL for a file whatever its conditions say, with the caller's rights. Each call is a run of its own."""
+    """Run an ETL for a file whatever its conditions say, with the caller's rights, as far as those of the
+    key it was saved with go. Each call is a run of its own."""
     with transaction.atomic():
         run = _run(etl, file, access=access)
         record(
@@ -111,8 +114,7 @@ def _start(firing_id: int) -> None:
 
 def _run(etl: EtlConfig, file: File, *, access: Access, firing: Firing | None = None) -> Run:
     cause = firing.cause if firing else None
-    # By hand the caller's key bounds it, else the key that the ETL was saved with.
-    key_id, abilities = (etl.key_id, etl.abilities) if firing else bounds_of(access)
+    caller_key_id = access.key.pk if access.key else ""
     return start_run(
         organization_id=etl.organization_id,
         agent=etl.agent,
@@ -124,20 +126,15 @@ def _run(etl: EtlConfig, file: File, *, access: Access, firing: Firing | None = 
         depth=cause["depth"] + 1 if cause else 0,
         trail=cause["etlIds"] if cause else (),
         actor_id=access.user.pk,
-        abilities=abilities,
-        key_id=key_id,
+        abilities=narrower(etl.abilities, access.key_abilities),
+        key_id=etl.key_id if firing else caller_key_id,
+        prompt_by=(etl.prompt_by_id or "") if etl.prompt else None,
     )
 
 
-def bounds_of(access: Access) -> tuple[str, list[str] | None]:
-    """The key that the caller came with, and what it allows at most; without one ("", None)."""
-    if access.key is None:
-        return "", None
-    return access.key.pk, sorted(access.key.abilities)
-
-
 def _owner_of(etl: EtlConfig) -> Access:
-    """Raises NobodyToActFor."""
+    """Raises NobodyToActFor, KeyEnded."""
+    require_usable(etl.key_id)
     try:
         if etl.acts_for is None:
             raise NobodyToActFor

@@ -31,6 +31,11 @@ class Access:
             )
 
     @property
+    def key_abilities(self) -> list[str] | None:
+        """What the caller's key allows at most, as it is kept with what they save or start; None: they came without."""
+        return None if self.key is None else sorted(self.key.abilities)
+
+    @property
     def knowledge_base_ids(self) -> frozenset[str] | None:
         """The knowledge bases that the caller's key is bound to; None: to none, it reaches them all."""
         if self.key is None or self.key.knowledge_base_ids is None:

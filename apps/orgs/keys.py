@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
 from apps.orgs.access import Access
 from apps.orgs.models import ApiKey, Membership, Organization
 from apps.orgs.prepared import PreparedQuery
@@ -162,6 +162,19 @@ def revoke_keys_of(user_id: str) -> None:
     """All of a member's, in the organization in scope and in the caller's transaction."""
     for key in ApiKey.objects.filter(user_id=user_id, revoked_at=None):
         revoke_key(key)
+
+
+class KeyEnded(CommonplaceError):
+    code = "key_ended"
+    http_status = 403
+    default_message = "The API key that this was started or saved with was revoked, or has expired."
+
+
+def require_usable(key_id: str) -> None:
+    """Of what was started or saved with a key, and goes on without it; "" is none. Raises KeyEnded."""
+    key = ApiKey.objects.filter(pk=key_id).first() if key_id else None
+    if key_id and (key is None or not key.is_usable):
+        raise KeyEnded
 
 
 def find_usable_key(secret: str) -> ApiKey | None:

@@ -12,6 +12,7 @@ from apps.agents.answering import MAX_ROUNDS
 from apps.agents.models import Run
 from apps.documents.models import Document
 from apps.knowledge.models import File
+from apps.orgs.keys import create_api_key
 from apps.orgs.models import Organization, Plan
 from apps.orgs.usage_models import DailyUsage
 from tests.agents.conftest import MakeAgent, Start
@@ -31,7 +32,8 @@ def test_agent_follows_its_instructions(
 ) -> None:
     language_model.say("Forty-two.")
     agent = make_agent(instructions="Be brief.", model="large-model")
-    run = carry_out(agent=agent, prompt="What is it?", key_id="key-1")
+    key, _ = create_api_key(organization=tenant.organization, user=tenant.owner, name="theirs")
+    run = carry_out(agent=agent, prompt="What is it?", key_id=key.pk)
     assert (run.status, run.output) == ("SUCCEEDED", "Forty-two.")
     (asked,) = language_model.asked
     assert (asked["model"], language_model.keys) == ("large-model", ["Bearer secret"])
@@ -39,7 +41,7 @@ def test_agent_follows_its_instructions(
     assert asked["messages"][1] == {"role": "user", "content": "What is it?"}
     assert (run.prompt_tokens, run.completion_tokens) == (100, 20)
     with tenant.scope():
-        usage = DailyUsage.objects.get(key_id="key-1")
+        usage = DailyUsage.objects.get(key_id=key.pk)
     assert (usage.day, usage.tokens) == (timezone.now().date(), 120)
 
 

@@ -84,13 +84,17 @@ class ActionChainDetailView(ActionChainView):
         operation_id="updateActionChain",
         tags=TAGS,
         summary="Change an action chain",
-        description=f"What is left out stays as it is; runs that were started keep the steps they have. {s.STEPS_TOLD}",
+        description=(
+            "What is left out stays as it is; runs that were started keep the steps they have. Whoever saves the steps "
+            "answers for them: in runs of others they reach no personal knowledge base (`not_shared`). "
+            f"{s.STEPS_TOLD}"
+        ),
         request=s.ActionChainUpdateSerializer,
         responses={200: s.ActionChainSerializer, **problems(403, 404, body=True)},
     )
     def put(self, request: Request, **_: str) -> Response:
         chain = self.chain
-        return self.answer(s.ActionChainSerializer(update_chain(chain, **self.validated())))
+        return self.answer(s.ActionChainSerializer(update_chain(self.access, chain, **self.validated())))
 
     @extend_schema(
         operation_id="deleteActionChain",

@@ -82,7 +82,11 @@ class AgentDetailView(AgentView):
         operation_id="updateAgent",
         tags=TAGS,
         summary="Change an agent",
-        description="What is left out stays as it is.",
+        description=(
+            "What is left out stays as it is. Whoever saves its instructions, tools and knowledge bases, all three, "
+            "answers for them: in runs of others, or said in part by several, they reach no personal knowledge base "
+            "(`not_shared`)."
+        ),
         request=s.AgentUpdateSerializer,
         responses={200: s.AgentSerializer, **problems(403, 404, body=True)},
     )

@@ -89,7 +89,7 @@ class StartingView(RunsOfOrganizationView):
     def _bounds(self) -> dict[str, Any]:
         """A run that a key starts may do no more than the key."""
         key = self.access.key
-        return {"abilities": self.access.abilities, "key_id": key.pk} if key else {}
+        return {"abilities": self.access.key_abilities, "key_id": key.pk} if key else {}
 
 
 class RunsView(RunsOfOrganizationView):
