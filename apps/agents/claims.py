@@ -4,7 +4,6 @@ Whatever a run changes is changed in a transaction that holds its row locked and
 ``held``. So a worker that lost its lease changes nothing, and a step whose effect is rows has it exactly once.
 """
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.agents.dispatch import send_run
@@ -21,10 +20,9 @@ from apps.agents.lifecycle import transition
 from apps.agents.models import Run
 from apps.agents.statuses import UNFINISHED, RunStatus, StepStatus
 from apps.base.errors import CommonplaceError
-from apps.knowledge.turns import one_of_the_idlest
+from apps.knowledge.leases import pause_after_faults
+from apps.knowledge.turns import next_organization
 from apps.orgs.scope import system_scope, tenant_scope
-
-MAX_PAUSE = timedelta(minutes=10)
 
 
 class HoldLost(Exception):
@@ -49,11 +47,9 @@ def claim_next(*, owner: str) -> Hold | None:
             unfinished = Run.objects.filter(status__in=UNFINISHED)
             is_held = Q(lease_expires_at__gt=now)
             due = unfinished.exclude(is_held).filter(available_at__lte=now)
-            waiting = list(due.order_by().values_list("organization_id", flat=True).distinct())
-            if not waiting:
+            chosen = next_organization(due, unfinished.filter(is_held))
+            if chosen is None:
                 return None
-            held_ones = unfinished.filter(is_held).order_by().values_list("organization_id")
-            chosen = one_of_the_idlest(waiting, dict(held_ones.annotate(Count("pk"))))
             run = due.filter(organization_id=chosen).order_by("available_at", "pk").first()
             if run is None:
                 continue  # taken in this moment
@@ -134,7 +130,7 @@ def release(hold: Hold, *, number: int | None = None, error: CommonplaceError | 
     if error and failures > settings.MAX_RUN_FAULTS:
         fail(hold, error, number=number)
         return
-    pause = _pause(failures) if error else timedelta()
+    pause = pause_after_faults(failures) if error else timedelta()
     with held(hold) as run:
         if error and number is not None:
             _change_step(
@@ -212,8 +208,3 @@ def _now() -> str:
 
 def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
-
-
-def _pause(failures: int) -> timedelta:
-    """Doubling from two seconds, and drawn a little shorter, so that what failed together comes back apart."""
-    return min(MAX_PAUSE, timedelta(seconds=2 ** min(failures, 20))) * random.uniform(0.75, 1)  # noqa: S311

@@ -188,7 +188,7 @@ def release(lease: Lease, *, reason: str, error: CommonplaceError | None = None)
     if error and failures > MAX_TRANSIENT_FAILURES:
         fail(lease, error)
         return
-    pause = _pause_after_faults(failures) if error else timedelta()
+    pause = pause_after_faults(failures) if error else timedelta()
     with _held(lease) as file:
         transition(
             file,
@@ -269,7 +269,7 @@ def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def _pause_after_faults(failures: int) -> timedelta:
+def pause_after_faults(failures: int) -> timedelta:
     """Doubling from two seconds, and drawn a little shorter, so that what failed together comes back apart."""
     longest = min(MAX_BACKOFF, timedelta(seconds=2 ** min(failures, 20)))
     return longest * random.uniform(0.75, 1)  # noqa: S311

@@ -7,8 +7,9 @@ is free, over all that wait, so that an organization's thousandth file does not 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from apps.knowledge.models import File
@@ -43,6 +44,19 @@ def next_turn() -> Turn | None:
         longest_waiting = due.filter(organization_id=chosen).order_by("available_at", "id")
         file_id = longest_waiting.values_list("pk", flat=True).first()
     return Turn(chosen, file_id) if file_id else None
+
+
+def next_organization(due: QuerySet[Any], held: QuerySet[Any]) -> str | None:
+    """One of those that have rows due and the fewest held, by lot; None when nothing is due.
+
+    For work of which few rows wait: every due row is looked at. In a system scope.
+    """
+    waiting = list(due.order_by().values_list("organization_id", flat=True).distinct())
+    if not waiting:
+        return None
+    return one_of_the_idlest(
+        waiting, dict(held.order_by().values_list("organization_id").annotate(Count("pk")))
+    )
 
 
 def one_of_the_idlest(waiting: Sequence[str], load: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.events.services import record
@@ -15,7 +15,7 @@ from apps.knowledge.copying.sources import make_rows, origin, sources_of
 from apps.knowledge.leases import Lease
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
 from apps.knowledge.statuses import CopyStatus, FileStatus
-from apps.knowledge.turns import one_of_the_idlest
+from apps.knowledge.turns import next_organization
 from apps.orgs.scope import system_scope, tenant_scope
 
 LISTED = 20  # rows that are made at once, and then filled one by one
@@ -40,11 +40,9 @@ def claim_next(*, owner: str) -> Hold | None:
             unfinished = CopyJob.objects.filter(status__in=UNFINISHED)
             is_held = Q(lease_expires_at__gt=now)
             due = unfinished.exclude(is_held).filter(available_at__lte=now)
-            waiting = list(due.order_by().values_list("organization_id", flat=True).distinct())
-            if not waiting:
+            chosen = next_organization(due, unfinished.filter(is_held))
+            if chosen is None:
                 return None
-            held = unfinished.filter(is_held).order_by().values_list("organization_id")
-            chosen = one_of_the_idlest(waiting, dict(held.annotate(Count("pk"))))
             job = due.filter(organization_id=chosen).order_by("served_at", "pk").first()
             if job is None:
                 continue  # taken in this moment
