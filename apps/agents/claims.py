@@ -20,6 +20,7 @@ from apps.agents.lifecycle import transition
 from apps.agents.models import Run
 from apps.agents.statuses import UNFINISHED, RunStatus, StepStatus
 from apps.base.errors import CommonplaceError
+from apps.base.timestamps import rfc3339
 from apps.knowledge.leases import pause_after_faults
 from apps.knowledge.turns import next_organization
 from apps.orgs.scope import system_scope, tenant_scope
@@ -203,7 +204,7 @@ def _ended(run: Run, *, error: str, error_code: str) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return timezone.now().isoformat().replace("+00:00", "Z")
+    return rfc3339(timezone.now())
 
 
 def _lease_end(now: datetime) -> datetime:

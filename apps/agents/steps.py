@@ -17,6 +17,7 @@ from apps.agents.statuses import StepStatus
 from apps.agents.templates import as_text, render
 from apps.agents.validation import sentence_of
 from apps.base.errors import CommonplaceError, NotFound, ValidationFailed
+from apps.base.timestamps import rfc3339
 from apps.knowledge.models import File
 from apps.orgs.roles import Ability
 
@@ -136,7 +137,7 @@ def _told_file(principal: Principal, file_id: str) -> dict[str, Any] | None:
         "metadata": file.metadata,
         "externalFileUrl": file.external_file_url,
         "creatorUserId": file.creator_id,
-        "createdAt": file.created_at.isoformat().replace("+00:00", "Z"),
+        "createdAt": rfc3339(file.created_at),
     }
 
 

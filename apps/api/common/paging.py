@@ -1,44 +1,18 @@
 """Lists in pages: ``limit`` and ``cursor`` (an offset) in, ``{"items", "totalRows", "offset"}`` out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import F, Model, OrderBy, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework import serializers
 
 M = TypeVar("M", bound=Model)
 DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET = 20, 100, 2**31 - 1
 
 
-class OrderByField(serializers.ChoiceField):
-    """A field's name, with ``-`` in front for descending; becomes the arguments of ``order_by``.
-
-    Of the columns, ``nullable`` ones have their empty values last, either way, in every database.
-    """
-
-    default_error_messages = {"invalid_choice": "This list can be ordered by: {names}."}
-
-    def __init__(self, columns: Mapping[str, str], *, nullable: Collection[str] = (), **kwargs: Any) -> None:
-        self.columns = dict(columns)
-        self.nullable = frozenset(nullable)
-        kwargs.setdefault("help_text", "The field to order by, with `-` in front for descending.")
-        super().__init__([*columns, *(f"-{name}" for name in columns)], required=False, **kwargs)
-
-    def to_internal_value(self, data: Any) -> tuple[str | OrderBy, str]:  # type: ignore[override]  # stubs: it gives str
-        name = str(data).removeprefix("-")
-        if name not in self.columns or str(data).startswith("--"):
-            self.fail("invalid_choice", names=", ".join(self.columns))
-        sign = "-" if str(data).startswith("-") else ""
-        # The key makes the order total, so that pages neither overlap nor skip.
-        column, key = self.columns[name], f"{sign}pk"
-        if column in self.nullable:
-            return (OrderBy(F(column), descending=bool(sign), nulls_last=True), key)
-        return (f"{sign}{column}", key)
-
-
 class PageQuery(serializers.Serializer):
-    """The query parameters of every list. A list adds its own, and ``orderBy`` with its columns."""
+    """The query parameters of every list. A list adds its own, and an ``OrderByField``."""
 
     limit = serializers.IntegerField(
         min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many items to answer at most."

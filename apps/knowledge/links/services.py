@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, PermissionDenied
+from apps.base.timestamps import rfc3339
 from apps.events.services import record
 from apps.knowledge.models import DownloadLink, File
 from apps.knowledge.statuses import KnowledgeBaseType
@@ -113,7 +114,7 @@ def _record(kind: str, link: DownloadLink, file: File, *, actor_id: str) -> None
         knowledge_base_id=file.knowledge_base_id,
         subject_id=file.pk,
         actor_id=actor_id,
-        payload={"linkId": link.pk, "expiresAt": link.expires_at.isoformat()},
+        payload={"linkId": link.pk, "expiresAt": rfc3339(link.expires_at)},
     )
 
 

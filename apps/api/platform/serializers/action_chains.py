@@ -5,9 +5,11 @@ from rest_framework import serializers
 
 from apps.agents.actions.registry import ACTIONS, action
 from apps.agents.chains import MAX_STEPS, STEP_NAME
+from apps.agents.models import ActionChain
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.json_fields import JsonListField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.agents import AGENT
 
 CHAIN_INPUT: dict[str, Any] = {
@@ -105,10 +107,6 @@ class StepsField(JsonListField):
     """Steps as somebody said them. They are checked where it is known what they mean."""
 
 
-class ActionChainPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "name": "name"})
-
-
 @extend_schema_serializer(
     examples=[OpenApiExample("Another name", value={"name": "File a bill"}, request_only=True)]
 )
@@ -149,6 +147,10 @@ class ActionChainSerializer(serializers.Serializer):
 class ActionChainDeletedSerializer(serializers.Serializer):
     message = serializers.CharField()
     actionChainId = serializers.CharField(source="pk")
+
+
+class ActionChainPageQuery(PageQuery):
+    orderBy = OrderByField(ActionChainSerializer, ActionChain)
 
 
 ActionChainPageSerializer = page_serializer(ActionChainSerializer)

@@ -1,10 +1,12 @@
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.agents.models import Agent
 from apps.agents.services import MAX_KNOWLEDGE_BASES
 from apps.agents.tools.registry import TOOLS
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField, TextListField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.knowledge_bases import KNOWLEDGE_BASE
 from apps.base.identifiers import MAX_LENGTH
 
@@ -26,10 +28,6 @@ AGENT = {
     "createdAt": "2026-01-05T09:40:00.112000Z",
     "updatedAt": "2026-01-05T09:40:00.112000Z",
 }
-
-
-class AgentPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "name": "name"})
 
 
 @extend_schema_serializer(
@@ -87,6 +85,10 @@ class AgentSerializer(serializers.Serializer):
 class AgentDeletedSerializer(serializers.Serializer):
     message = serializers.CharField()
     agentId = serializers.CharField(source="pk")
+
+
+class AgentPageQuery(PageQuery):
+    orderBy = OrderByField(AgentSerializer, Agent)
 
 
 AgentPageSerializer = page_serializer(AgentSerializer)

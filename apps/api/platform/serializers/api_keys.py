@@ -2,8 +2,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import StrictCharField, StrictIntegerField, TextListField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.base.identifiers import MAX_LENGTH
+from apps.orgs.models import ApiKey
 from apps.orgs.roles import Ability
 
 MAX_KNOWLEDGE_BASES = 100
@@ -21,12 +23,6 @@ API_KEY = {
     "previousSecretExpiresAt": None,
 }
 SECRET = "cp_3fTq9Zk2m5p8s1v4x7z0abXcVbNm1Qw2Er3Ty4Ui5Op6"  # noqa: S105 - an example
-
-
-class ApiKeyPageQuery(PageQuery):
-    orderBy = OrderByField(
-        {"createdAt": "created_at", "name": "name", "expiresAt": "expires_at", "lastUsedAt": "last_used_at"}
-    )
 
 
 @extend_schema_serializer(
@@ -116,6 +112,10 @@ class ApiKeyWithSecretSerializer(ApiKeySerializer):
 class ApiKeyRevokedSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="API key revoked")
     keyId = serializers.CharField(source="pk")
+
+
+class ApiKeyPageQuery(PageQuery):
+    orderBy = OrderByField(ApiKeySerializer, ApiKey)
 
 
 ApiKeyPageSerializer = page_serializer(ApiKeySerializer)

@@ -1,8 +1,10 @@
+from django.db.models import F
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import EmptyAsNullField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import CodePoints, OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.base.identifiers import MAX_LENGTH
 from apps.events.models import Event
 
@@ -20,18 +22,6 @@ ENTRY = {
     "message": None,
     "payload": {"email": "grace@example.com", "role": "ADMIN", "before": "EDITOR"},
 }
-
-
-class AuditLogQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "id"})
-    kind = serializers.CharField(
-        required=False, max_length=60, help_text="Such as `member.added`, or `member` for all of that sort."
-    )
-    actorUserId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Who did it.")
-    apiKeyId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="With which key.")
-    subjectId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="To what.")
-    since = serializers.DateTimeField(required=False, help_text="At this time or later.")
-    until = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
 @extend_schema_serializer(
@@ -57,6 +47,22 @@ class AuditEntrySerializer(serializers.Serializer):
 
     def get_eventId(self, event: Event) -> str:
         return f"event-{event.pk}"
+
+
+class AuditLogQuery(PageQuery):
+    orderBy = OrderByField(
+        AuditEntrySerializer,
+        Event,
+        computed={"eventId": "pk", "createdAt": "pk", "actorEmail": CodePoints(F("actor_email"))},
+    )
+    kind = serializers.CharField(
+        required=False, max_length=60, help_text="Such as `member.added`, or `member` for all of that sort."
+    )
+    actorUserId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Who did it.")
+    apiKeyId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="With which key.")
+    subjectId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="To what.")
+    since = serializers.DateTimeField(required=False, help_text="At this time or later.")
+    until = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
 AuditPageSerializer = page_serializer(AuditEntrySerializer)

@@ -1,14 +1,17 @@
 from typing import Any
 
+from django.db.models import Case, F, When
+from django.db.models.functions import Greatest, Least
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import EmptyAsNullField, StrictCharField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.files import FILE, FileSerializer
 from apps.api.platform.serializers.knowledge_bases import KNOWLEDGE_BASE, KnowledgeBaseSerializer
 from apps.base.identifiers import MAX_LENGTH
-from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.models import CopyJob, File, KnowledgeBase
 from apps.knowledge.statuses import CopyStatus
 
 TARGET = {
@@ -63,10 +66,6 @@ _COPIED_FILE = FILE | {
         "startedAt": None,
     },
 }
-
-
-class CopyPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "status": "status"})
 
 
 @extend_schema_serializer(
@@ -164,6 +163,17 @@ class CopiedFileSerializer(FileSerializer):
     @extend_schema_field(CopySerializer)
     def get_copy(self, _: File) -> dict[str, Any]:
         return dict(CopySerializer(self.context["copy"]).data)
+
+
+# Percent of the files, as ``CopyJob.progress`` has it.
+_PROGRESS = Case(
+    When(status=CopyStatus.SUCCEEDED, then=100),
+    default=Least(99, 100 * (F("files_done") + F("files_failed")) / Greatest(1, "files_total")),
+)
+
+
+class CopyPageQuery(PageQuery):
+    orderBy = OrderByField(CopySerializer, CopyJob, computed={"progress": _PROGRESS})
 
 
 CopyPageSerializer = page_serializer(CopySerializer)

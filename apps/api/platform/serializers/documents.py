@@ -2,9 +2,11 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.runs import RUN
 from apps.base.identifiers import MAX_LENGTH
+from apps.documents.models import Document, DocumentVersion
 from apps.documents.services import MAX_CONTENT_CHARS, MAX_TITLE_CHARS
 
 DOCUMENT_INPUT = {"title": "Maintenance", "content": "# Maintenance\n\nThe filter is changed once a year.\n"}
@@ -29,13 +31,6 @@ VERSION_SUMMARY = {
     "restoredFrom": None,
     "createdAt": SUMMARY["updatedAt"],
 }
-
-
-class DocumentPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "title": "title"})
-    query = serializers.CharField(required=False, max_length=200, help_text="A part of the title.")
-    fileId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Those about this file.")
-    runId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Those this run wrote.")
 
 
 class DiffQuery(serializers.Serializer):
@@ -151,6 +146,17 @@ class DiffSerializer(serializers.Serializer):
 class DocumentDeletedSerializer(serializers.Serializer):
     message = serializers.CharField()
     documentId = serializers.CharField(source="pk")
+
+
+class DocumentPageQuery(PageQuery):
+    orderBy = OrderByField(DocumentSummarySerializer, Document)
+    query = serializers.CharField(required=False, max_length=200, help_text="A part of the title.")
+    fileId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Those about this file.")
+    runId = serializers.CharField(required=False, max_length=MAX_LENGTH, help_text="Those this run wrote.")
+
+
+class VersionPageQuery(PageQuery):
+    orderBy = OrderByField(VersionSummarySerializer, DocumentVersion)
 
 
 DocumentPageSerializer = page_serializer(DocumentSummarySerializer)

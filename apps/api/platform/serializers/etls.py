@@ -12,13 +12,15 @@ from apps.api.common.fields import (
     StrictChoiceField,
     came_by_form,
 )
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.files import FILE
 from apps.api.platform.serializers.runs import RunPageQuery
 from apps.base.identifiers import MAX_LENGTH
 from apps.etl.conditions import MAX_VALUE_CHARS, Comparison, MergeOperator
 from apps.etl.fields import FIELD_NAMES, METADATA
 from apps.etl.models import EtlType
+from apps.events.models import Event
 from apps.knowledge.statuses import FileStatus
 
 AGENT_ID = "agent-01k9a3m8y1b4e7h0l3p6s9v2za"
@@ -296,7 +298,7 @@ class EtlRunPageQuery(RunPageQuery):
 
 
 class EtlEventPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "id"})
+    orderBy = OrderByField(EtlEventSerializer, Event, computed={"eventId": "pk", "createdAt": "pk"})
 
 
 EtlTrialPageSerializer = page_serializer(EtlTrialSerializer)

@@ -1,10 +1,14 @@
 from typing import Any
 
+from django.db.models import IntegerField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import EmptyAsNullField
-from apps.api.common.paging import page_serializer
+from apps.api.common.ordering import CodePoints, OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.events.models import Event
 from apps.knowledge.statuses import FileStatus
 
@@ -79,6 +83,21 @@ class FileEventSerializer(serializers.Serializer):
         return {
             name: value for name, value in event.payload.items() if name not in _OWN_FIELDS + _FOR_OPERATORS
         }
+
+
+class FileEventPageQuery(PageQuery):
+    orderBy = OrderByField(
+        FileEventSerializer,
+        Event,
+        computed={
+            "eventId": "pk",
+            "createdAt": "pk",  # in which they were written
+            "from": CodePoints(KT("payload__from")),
+            "to": CodePoints(KT("payload__to")),
+            "revision": Cast(KT("payload__revision"), IntegerField()),
+            "errorCode": CodePoints(KT("payload__errorCode")),
+        },
+    )
 
 
 FileEventPageSerializer = page_serializer(FileEventSerializer)

@@ -1,3 +1,5 @@
+from django.db.models import Case, F, When
+from django.db.models.functions import Least
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
@@ -11,8 +13,10 @@ from apps.api.common.fields import (
     StrictChoiceField,
     StrictIntegerField,
 )
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.knowledge.links.services import LIFETIME
+from apps.knowledge.models import DownloadLink, File
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
 
 FILE = {
@@ -52,33 +56,6 @@ DOWNLOAD_LINK = {
     "expiresAt": "2026-01-12T09:14:10.004000Z",
     "revokedAt": None,
 }
-
-
-class FilePageQuery(PageQuery):
-    orderBy = OrderByField(
-        {
-            "createdAt": "created_at",
-            "updatedAt": "updated_at",
-            "fileId": "id",
-            "fileName": "file_name",
-            "status": "status",
-            "contentType": "content_type",
-            "embeddingMode": "embedding_mode",
-            "creatorUserId": "creator_id",
-            "sizeBytes": "size_bytes",
-            "pageCount": "page_count",
-            "chunkCount": "chunk_count",
-        },
-        nullable={"creator_id", "size_bytes", "page_count"},
-    )
-    query = serializers.CharField(
-        required=False, allow_blank=True, max_length=255, help_text="Files whose name contains this."
-    )
-    status = StrictChoiceField(choices=FileStatus.choices, required=False)
-
-
-class FileEventPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "id"})
 
 
 @extend_schema_serializer(
@@ -151,10 +128,6 @@ class FileDeletedSerializer(serializers.Serializer):
     fileId = serializers.CharField(source="pk")
 
 
-class DownloadLinkPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "expiresAt": "expires_at"})
-
-
 @extend_schema_serializer(
     examples=[OpenApiExample("A short link for a week", value={"expiresInDays": 7}, request_only=True)]
 )
@@ -201,6 +174,30 @@ class ListedDownloadLinkSerializer(serializers.Serializer):
     createdAt = serializers.DateTimeField(source="created_at")
     expiresAt = serializers.DateTimeField(source="expires_at")
     revokedAt = serializers.DateTimeField(source="revoked_at", allow_null=True)
+
+
+# Percent of the pages, as ``File.progress`` has it.
+_PROGRESS = Case(
+    When(status=FileStatus.READY, then=100),
+    When(
+        status=FileStatus.PROCESSING,
+        page_count__gt=0,
+        then=Least(99, 100 * F("pages_done") / F("page_count")),
+    ),
+    default=0,
+)
+
+
+class FilePageQuery(PageQuery):
+    orderBy = OrderByField(FileSerializer, File, computed={"key": "pk", "progress": _PROGRESS})
+    query = serializers.CharField(
+        required=False, allow_blank=True, max_length=255, help_text="Files whose name contains this."
+    )
+    status = StrictChoiceField(choices=FileStatus.choices, required=False)
+
+
+class DownloadLinkPageQuery(PageQuery):
+    orderBy = OrderByField(ListedDownloadLinkSerializer, DownloadLink)
 
 
 DownloadLinkPageSerializer = page_serializer(ListedDownloadLinkSerializer)

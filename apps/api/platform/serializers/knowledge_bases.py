@@ -5,9 +5,11 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.reembedding import CHOICES, EmbeddingModelField
 from apps.base.identifiers import MAX_LENGTH
+from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.ocr_languages import MAX_OCR_LANGUAGE_CHARS, MAX_OCR_LANGUAGES, refusal_of
 from apps.knowledge.statuses import KnowledgeBaseType
 
@@ -31,30 +33,6 @@ KNOWLEDGE_BASE = {
     "createdAt": "2026-01-05T09:13:02.551000Z",
     "updatedAt": "2026-01-05T09:13:02.551000Z",
 }
-
-
-class KnowledgeBasePageQuery(PageQuery):
-    orderBy = OrderByField(
-        {
-            "createdAt": "created_at",
-            "updatedAt": "updated_at",
-            "knowledgeBaseId": "id",
-            "title": "title",
-            "type": "type",
-            "isPublic": "is_public",
-            "creatorUserId": "creator_id",
-        },
-        nullable={"creator_id"},
-    )
-    forAgentId = serializers.CharField(
-        required=False,
-        max_length=MAX_LENGTH,
-        help_text="Only the personal knowledge base of this agent, made when it is first asked for. Its creator "
-        "sees it, and the agent; for anybody else the list is empty.",
-    )
-    includePersonalKBs = serializers.BooleanField(
-        default=False, help_text="Whether the caller's own PERSONAL knowledge bases are listed too."
-    )
 
 
 class OcrLanguagesField(TextListField):
@@ -149,6 +127,19 @@ class KnowledgeBaseSerializer(serializers.Serializer):
 class KnowledgeBaseDeletedSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="File deleted: the API's own words, for a knowledge base too.")
     knowledgeBaseId = serializers.CharField(source="pk")
+
+
+class KnowledgeBasePageQuery(PageQuery):
+    orderBy = OrderByField(KnowledgeBaseSerializer, KnowledgeBase)
+    forAgentId = serializers.CharField(
+        required=False,
+        max_length=MAX_LENGTH,
+        help_text="Only the personal knowledge base of this agent, made when it is first asked for. Its creator "
+        "sees it, and the agent; for anybody else the list is empty.",
+    )
+    includePersonalKBs = serializers.BooleanField(
+        default=False, help_text="Whether the caller's own PERSONAL knowledge bases are listed too."
+    )
 
 
 KnowledgeBasePageSerializer = page_serializer(KnowledgeBaseSerializer)

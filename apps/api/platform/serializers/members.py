@@ -1,11 +1,15 @@
 from typing import Any
 
+from django.db.models import Case, When
+from django.db.models.functions import Now
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import OptionalTextField, StrictCharField, StrictChoiceField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.base.identifiers import MAX_LENGTH
+from apps.orgs.models import Invitation, Membership
 from apps.orgs.roles import Role
 
 MAX_EMAIL_CHARS = 254
@@ -32,14 +36,6 @@ INVITATION = {
 class RoleField(StrictChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=Role.choices, **kwargs)
-
-
-class MemberPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "email": "user__email", "role": "role"})
-
-
-class InvitationPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "email": "email", "expiresAt": "expires_at"})
 
 
 class _AddressedRole(serializers.Serializer):
@@ -146,6 +142,18 @@ class JoinedSerializer(MemberSerializer):
     """A membership that was just made."""
 
     organizationId = serializers.CharField(source="organization_id")
+
+
+class MemberPageQuery(PageQuery):
+    orderBy = OrderByField(MemberSerializer, Membership)
+
+
+class InvitationPageQuery(PageQuery):
+    orderBy = OrderByField(
+        InvitationSerializer,
+        Invitation,
+        computed={"isExpired": Case(When(expires_at__lte=Now(), then=1), default=0)},
+    )
 
 
 MemberPageSerializer = page_serializer(MemberSerializer)

@@ -2,7 +2,9 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import StrictCharField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
+from apps.orgs.models import Organization
 
 ORGANIZATION = {
     "organizationId": "org-01k9a3c8b2v7q4m6n0x5t1r9we",
@@ -11,10 +13,6 @@ ORGANIZATION = {
     "createdAt": "2026-01-05T09:12:44.120000Z",
     "updatedAt": "2026-01-05T09:12:44.120000Z",
 }
-
-
-class OrganizationPageQuery(PageQuery):
-    orderBy = OrderByField({"createdAt": "created_at", "updatedAt": "updated_at", "name": "name"})
 
 
 @extend_schema_serializer(
@@ -40,6 +38,10 @@ class OrganizationSerializer(serializers.Serializer):
 class OrganizationDeletedSerializer(serializers.Serializer):
     message = serializers.CharField(help_text="Organization deleted")
     organizationId = serializers.CharField(source="pk")
+
+
+class OrganizationPageQuery(PageQuery):
+    orderBy = OrderByField(OrganizationSerializer, Organization)
 
 
 OrganizationPageSerializer = page_serializer(OrganizationSerializer)

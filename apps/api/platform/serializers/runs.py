@@ -3,10 +3,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.agents.models import Run
 from apps.agents.statuses import RunStatus, StepStatus
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField
 from apps.api.common.json_fields import AnyJsonField, JsonObjectField
-from apps.api.common.paging import OrderByField, PageQuery, page_serializer
+from apps.api.common.ordering import OrderByField
+from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.agents import AGENT
 from apps.api.platform.serializers.files import FILE
 from apps.base.identifiers import MAX_LENGTH
@@ -56,24 +58,6 @@ QUEUED_RUN = RUN | {
     "startedAt": None,
     "finishedAt": None,
 }
-
-
-class RunPageQuery(PageQuery):
-    orderBy = OrderByField(
-        {
-            "createdAt": "created_at",
-            "startedAt": "started_at",
-            "finishedAt": "finished_at",
-            "status": "status",
-        },
-        nullable={"started_at", "finished_at"},
-        help_text="The field to order by, with `-` in front for descending. Left out: `-createdAt`.",
-    )
-    status = serializers.ChoiceField(choices=RunStatus.choices, required=False)
-    agentId = serializers.CharField(required=False, max_length=MAX_LENGTH)
-    actionChainId = serializers.CharField(required=False, max_length=MAX_LENGTH)
-    etlId = serializers.CharField(required=False, max_length=MAX_LENGTH)
-    fileId = serializers.CharField(required=False, max_length=MAX_LENGTH)
 
 
 class _RunInput(serializers.Serializer):
@@ -157,6 +141,19 @@ class RunSerializer(serializers.Serializer):
     createdAt = serializers.DateTimeField(source="created_at")
     startedAt = serializers.DateTimeField(source="started_at", allow_null=True)
     finishedAt = serializers.DateTimeField(source="finished_at", allow_null=True)
+
+
+class RunPageQuery(PageQuery):
+    orderBy = OrderByField(
+        RunSerializer,
+        Run,
+        help_text="The field to order by, with `-` in front for descending. Left out: `-createdAt`.",
+    )
+    status = serializers.ChoiceField(choices=RunStatus.choices, required=False)
+    agentId = serializers.CharField(required=False, max_length=MAX_LENGTH)
+    actionChainId = serializers.CharField(required=False, max_length=MAX_LENGTH)
+    etlId = serializers.CharField(required=False, max_length=MAX_LENGTH)
+    fileId = serializers.CharField(required=False, max_length=MAX_LENGTH)
 
 
 RunPageSerializer = page_serializer(RunSerializer)

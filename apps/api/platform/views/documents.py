@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.api.common.paging import PageQuery, paginate
+from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import documents as s
 from apps.api.platform.views.base import OrganizationView
@@ -168,11 +168,11 @@ class VersionsView(DocumentView):
         tags=TAGS,
         summary="List the versions of a document",
         description="Newest first, without their words.",
-        parameters=[PageQuery],
+        parameters=[s.VersionPageQuery],
         responses={200: s.VersionPageSerializer, **problems(400, 403, 404)},
     )
     def get(self, request: Request, **_: str) -> Response:
-        query = self.validated_query(PageQuery)
+        query = self.validated_query(s.VersionPageQuery)
         rows = DocumentVersion.objects.filter(document=self.document).defer("content").order_by("-number")
         return self.answer(s.VersionPageSerializer(paginate(rows, query)))
 

@@ -135,11 +135,11 @@ class FileEventsView(FileView):
         tags=TAGS,
         summary="List what happened to a file",
         description="Oldest first.",
-        parameters=[s.FileEventPageQuery],
+        parameters=[events.FileEventPageQuery],
         responses={200: events.FileEventPageSerializer, **problems(400, 403, 404)},
     )
     def get(self, request: Request, **_: str) -> Response:
-        query = self.validated_query(s.FileEventPageQuery)
+        query = self.validated_query(events.FileEventPageQuery)
         # What automations told the outside about it is not for everybody who may read the file.
         rows = Event.objects.filter(subject_id=self.file.pk, kind__startswith="file.")
         return self.answer(events.FileEventPageSerializer(paginate(rows, query)))
