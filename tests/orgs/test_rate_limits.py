@@ -1,5 +1,6 @@
 """Sliding windows: exact, whoever counts at the same moment, and quickly given up when nobody can count."""
 
+import logging
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 import redis
 from django.conf import settings as django_settings
 
-from apps.base.valkey import ValkeyAway, valkey
+from apps.base.valkey import Valkey, ValkeyAway, ValkeyRefused, _server, valkey
 from apps.orgs.models import Organization, Plan
 from apps.orgs.rate_limits import _SHA, DAY, HOUR, MINUTE, NO_LIMIT, Verdict, admit, admit_address, windows_of
 
@@ -254,3 +255,50 @@ def test_server_that_forgot_the_script_is_told_it_again(server: "redis.Redis") -
     call(who)
     server.script_flush()
     assert (call(who).remaining, call(who).is_admitted) == (0, False)
+
+
+def test_call_that_the_server_can_not_count_is_nobody_elses_trouble(
+    server: "redis.Redis", settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of another type: an error reply, to this call alone."""
+    broken, other = organization(minute=1), organization(minute=1)
+    server.set(f"calls:{broken.pk}", "no sorted set")
+    monkeypatch.setattr(logging.getLogger("apps"), "propagate", True)
+    _server.cache_clear()  # a server that refused nothing yet
+    assert [admit(broken) for _ in range(3)] == [None] * 3
+    # As records: more than one logger may hand the same one to the fixture.
+    assert len({id(told) for told in caplog.records if "WRONGTYPE" in told.getMessage()}) == 1
+    assert [call(other).is_admitted for _ in range(2)] == [True, False]
+    settings.RATE_LIMITS_WHEN_DOWN = "closed"
+    with pytest.raises(ValkeyRefused):
+        admit(broken)
+    assert not call(other).is_admitted
+
+
+def test_server_without_memory_fails_each_call_and_counts_again_when_it_has_some(
+    server: "redis.Redis",
+) -> None:
+    who = organization()
+    before = server.config_get("maxmemory*")
+    server.config_set("maxmemory-policy", "noeviction")
+    server.config_set("maxmemory", 1)
+    try:
+        assert [admit(who) for _ in range(2)] == [None] * 2
+    finally:
+        for name in ("maxmemory", "maxmemory-policy"):
+            server.config_set(name, before[name])
+    assert call(who).is_admitted
+
+
+def test_server_that_serves_nobody_is_not_asked_again_at_once() -> None:
+    asked = []
+
+    def read_only(client: "redis.Redis") -> None:
+        asked.append(client)
+        raise redis.ReadOnlyError("READONLY You can't write against a read only replica.")
+
+    server = Valkey("redis://127.0.0.1:1/0")
+    for _ in range(3):
+        with pytest.raises(ValkeyAway):
+            server.call(read_only)
+    assert len(asked) == 1
