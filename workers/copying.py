@@ -14,11 +14,13 @@ from apps.knowledge import leases
 from apps.knowledge.copying import holds
 from apps.knowledge.copying.holds import Hold, HoldLost
 from apps.knowledge.copying.one_file import copy_one
+from apps.knowledge.copying.rights import CopyNotAllowed, require_rights
 from apps.knowledge.intake import QueueFull
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
 from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.statuses import FileStatus
+from apps.orgs.keys import KeyEnded
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from workers.pipeline import surroundings
@@ -47,7 +49,7 @@ def copy_next(*, owner: str) -> bool:
             return True
         with tenant_scope(hold.job.organization_id):
             try:
-                _Slice(hold, owner).work()
+                _work_on(hold, owner)
             except HoldLost:
                 logger.warning("Copy %s: given up, it was called off or is another worker's", hold.job.pk)
     except (OperationalError, InterfaceError) as error:
@@ -56,6 +58,17 @@ def copy_next(*, owner: str) -> bool:
         wait_for_stop(REFUSAL_PAUSE_SECONDS)
         return False
     return True
+
+
+def _work_on(hold: Hold, owner: str) -> None:
+    """Raises HoldLost."""
+    try:
+        require_rights(hold.job)
+    except (CopyNotAllowed, KeyEnded) as error:
+        logger.warning("Copy %s: %s", hold.job.pk, error.message)
+        holds.refuse(hold, error=error.message)
+    else:
+        _Slice(hold, owner).work()
 
 
 class _Slice:

@@ -126,7 +126,7 @@ def _save(etl: EtlConfig, access: Access, said: Mapping[str, Any]) -> None:
         etl.conditions = [one.as_json() for one in parse_conditions(said["conditions"])]
     _set_target(etl, said)
     etl.acts_for = access.user
-    etl.key_id, etl.abilities = access.key.pk if access.key else "", access.key_abilities
+    etl.key_id, etl.abilities = access.key_id, access.key_abilities
     etl.save()
 
 

@@ -114,7 +114,6 @@ def _start(firing_id: int) -> None:
 
 def _run(etl: EtlConfig, file: File, *, access: Access, firing: Firing | None = None) -> Run:
     cause = firing.cause if firing else None
-    caller_key_id = access.key.pk if access.key else ""
     return start_run(
         organization_id=etl.organization_id,
         agent=etl.agent,
@@ -127,7 +126,7 @@ def _run(etl: EtlConfig, file: File, *, access: Access, firing: Firing | None = 
         trail=cause["etlIds"] if cause else (),
         actor_id=access.user.pk,
         abilities=narrower(etl.abilities, access.key_abilities),
-        key_id=etl.key_id if firing else caller_key_id,
+        key_id=etl.key_id if firing else access.key_id,
         prompt_by=(etl.prompt_by_id or "") if etl.prompt else None,
     )
 

@@ -31,6 +31,11 @@ class Access:
             )
 
     @property
+    def key_id(self) -> str:
+        """As it is kept with what the caller saves or starts; "": they came without a key."""
+        return self.key.pk if self.key else ""
+
+    @property
     def key_abilities(self) -> list[str] | None:
         """What the caller's key allows at most, as it is kept with what they save or start; None: they came without."""
         return None if self.key is None else sorted(self.key.abilities)

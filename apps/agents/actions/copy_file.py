@@ -33,5 +33,5 @@ class CopyFile(Action[Target]):
         target = principal.knowledge_base(parameters.targetKnowledgeBaseId)
         if target.pk == source.knowledge_base_id:
             raise Conflict("The file is in that knowledge base already.")
-        made, _ = copy_file(source, target=target, creator=principal.user)
+        made, _ = copy_file(source, target=target, creator=principal.user, key_id=context.run.key_id)
         return {"fileId": made.pk, "knowledgeBaseId": target.pk}

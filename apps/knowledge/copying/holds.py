@@ -12,6 +12,7 @@ from apps.events.services import record
 from apps.knowledge import dispatch, intake, leases, quotas
 from apps.knowledge.copying.models import UNFINISHED
 from apps.knowledge.copying.sources import make_rows, origin, sources_of
+from apps.knowledge.copying.start import drop_begun
 from apps.knowledge.leases import Lease
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
 from apps.knowledge.statuses import CopyStatus, FileStatus
@@ -164,6 +165,16 @@ def finish(hold: Hold, *, error: str = "") -> None:
                 "copiedFrom": origin(job, job.source_file_id),
             },
         )
+
+
+def refuse(hold: Hold, *, error: str) -> None:
+    """The copy may not go on: it is FAILED, what is whole stays, what was begun is deleted. Raises HoldLost."""
+    with transaction.atomic():
+        _lock(hold)
+        for file in files_of(hold).filter(status__in=(FileStatus.READY, FileStatus.ERROR)):
+            settle(hold, file)
+        drop_begun(hold.job)
+        finish(hold, error=error)
 
 
 def _verdict(job: CopyJob) -> str:

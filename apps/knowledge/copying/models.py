@@ -25,6 +25,9 @@ class CopyJob(TenantModel):
     creator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    key_id = models.CharField(
+        max_length=identifiers.MAX_LENGTH, blank=True, help_text="The API key it was asked for with."
+    )
     source_organization_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     source_knowledge_base_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     source_file_id = models.CharField(

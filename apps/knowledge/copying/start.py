@@ -29,11 +29,13 @@ def copy_knowledge_base(
     *,
     target: Organization,
     creator: User,
+    key_id: str = "",
     also: AlsoInTransaction | None = None,
 ) -> tuple[KnowledgeBase, CopyJob]:
     """Make a knowledge base like ``source`` in ``target``, which workers fill with what ``source`` has now.
 
-    It is searched by the same embedding model, and is not public. ``also`` is called in the transaction.
+    It is searched by the same embedding model, and is not public. ``key_id``: the key that the creator came with,
+    without which the copy does not go on. ``also`` is called in the transaction.
 
     Raises QuotaExceeded.
     """
@@ -57,6 +59,7 @@ def copy_knowledge_base(
         job = CopyJob.objects.create(
             organization=target,
             creator=creator,
+            key_id=key_id,
             source_organization_id=source.organization_id,
             source_knowledge_base_id=source.pk,
             target_knowledge_base_id=made.pk,
@@ -68,9 +71,14 @@ def copy_knowledge_base(
 
 
 def copy_file(
-    source: File, *, target: KnowledgeBase, creator: User, also: AlsoInTransaction | None = None
+    source: File,
+    *,
+    target: KnowledgeBase,
+    creator: User,
+    key_id: str = "",
+    also: AlsoInTransaction | None = None,
 ) -> tuple[File, CopyJob]:
-    """Make a row for a copy of ``source`` in ``target``, which may be another organization's.
+    """Make a row for a copy of ``source`` in ``target``, which may be another organization's; the rest as above.
 
     Raises NotUploadedYet and Conflict for a file without bytes; TooLarge, QuotaExceeded and QueueFull, by what the
     target's organization may have; NotFound when the target was deleted meanwhile.
@@ -84,6 +92,7 @@ def copy_file(
         job = CopyJob.objects.create(
             organization_id=target.organization_id,
             creator=creator,
+            key_id=key_id,
             source_organization_id=source.organization_id,
             source_knowledge_base_id=source.knowledge_base_id,
             source_file_id=source.pk,
@@ -104,13 +113,17 @@ def cancel(job: CopyJob, *, actor_id: str = "") -> None:
         stopped = CopyJob.objects.filter(pk=job.pk, status__in=UNFINISHED).update(
             status=CopyStatus.CANCELLED, finished_at=timezone.now(), lease_owner="", lease_expires_at=None
         )
-        if not stopped:
-            return
-        for file in File.objects.filter(copy_job=job):
-            if file.status in {FileStatus.READY, FileStatus.ERROR}:
-                File.objects.filter(pk=file.pk).update(copy_job=None)
-            else:
-                delete_file(file, actor_id=actor_id)
+        if stopped:
+            drop_begun(job, actor_id=actor_id)
+
+
+def drop_begun(job: CopyJob, *, actor_id: str = "") -> None:
+    """What is whole stays, what was begun is deleted; in the transaction that ends the copy and holds its row."""
+    for file in File.objects.filter(copy_job=job):
+        if file.status in {FileStatus.READY, FileStatus.ERROR}:
+            File.objects.filter(pk=file.pk).update(copy_job=None)
+        else:
+            delete_file(file, actor_id=actor_id)
 
 
 def _check_source(source: File, target_organization_id: str) -> None:

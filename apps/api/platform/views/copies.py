@@ -99,7 +99,11 @@ class KnowledgeBaseCopyToView(CopyingView):
             KnowledgeBase,
             lambda job: job.target_knowledge_base_id,
             lambda also: copy_knowledge_base(
-                source, target=target.organization, creator=self.access.user, also=also
+                source,
+                target=target.organization,
+                creator=self.access.user,
+                key_id=self.access.key_id,
+                also=also,
             ),
             target.organization.pk,
         )
@@ -132,7 +136,9 @@ class FileCopyToView(CopyingView, FileView):
         made, job = self.once(
             File,
             lambda job: job.target_file_id,
-            lambda also: copy_file(source, target=base, creator=self.access.user, also=also),
+            lambda also: copy_file(
+                source, target=base, creator=self.access.user, key_id=self.access.key_id, also=also
+            ),
             target.organization.pk,
         )
         return self.answer(s.CopiedFileSerializer(made, context={"copy": job}), status=202)
@@ -141,7 +147,7 @@ class FileCopyToView(CopyingView, FileView):
         with tenant_scope(target.organization.pk):
             base = KnowledgeBase.objects.reachable_by(target).filter(pk=knowledge_base_id).first()
         if base is None:
-            raise NotFound("There is no such knowledge base to copy to.")
+            raise target.no_such_knowledge_base(knowledge_base_id)
         return base
 
 
