@@ -116,7 +116,7 @@ def accept(token: str, *, user: User | None, password: str = "", **person: Any) 
 
     Raises NotFound for a token that is not good, PermissionDenied for an account with another address, Conflict when
     there is an account for the address and nobody is signed in, or the account is a member or not active,
-    ValidationFailed for a password that will not do.
+    TooManyOrganizations for one that is to be OWNER and owns as many, ValidationFailed for a password that will not do.
     """
     invitation = find_invitation(token)
     with tenant_scope(invitation.organization_id):

@@ -8,6 +8,7 @@ from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.orgs.access import Access, access_to
 from apps.orgs.keys import revoke_keys_of
 from apps.orgs.models import Invitation, Membership, Organization
+from apps.orgs.ownership import require_room_to_own
 from apps.orgs.roles import Ability, Role
 from apps.orgs.signals import announce
 
@@ -24,16 +25,20 @@ def find_account(email: str) -> User | None:
 @transaction.atomic
 def add_member(access: Access, *, user: User, role: Role) -> Membership:
     """Raises Conflict for somebody who is a member, or whose account is not active; PermissionDenied when an OWNER is
-    made by somebody who is none; NotFound when the organization was deleted meanwhile."""
+    made by somebody who is none; TooManyOrganizations for an OWNER who has as many; NotFound when the organization was
+    deleted meanwhile."""
     access = lock_for(access, Ability.MEMBERS_MANAGE)
     require_may_grant(access, role)
-    return join(access.organization, user=user, role=role)
+    return join(access.organization, user=user, role=role, by_operator=access.is_operator)
 
 
-def join(organization: Organization, *, user: User, role: Role) -> Membership:
-    """Make the membership, in the caller's transaction and in the organization's scope. Raises Conflict as above."""
+def join(organization: Organization, *, user: User, role: Role, by_operator: bool = False) -> Membership:
+    """Make the membership, in the caller's transaction and in the organization's scope. Raises Conflict and
+    TooManyOrganizations as above."""
     if not user.is_active:
         raise Conflict("This account is not active.")
+    if role == Role.OWNER and not by_operator:
+        require_room_to_own(user.pk)
     try:
         with transaction.atomic():
             membership = Membership.objects.create(organization=organization, user=user, role=role)
@@ -48,7 +53,7 @@ def join(organization: Organization, *, user: User, role: Role) -> Membership:
 @transaction.atomic
 def change_role(access: Access, *, user_id: str, role: Role) -> Membership:
     """Raises NotFound for somebody who is no member, PermissionDenied when one who is no OWNER makes or unmakes one,
-    Conflict when no OWNER would be left."""
+    Conflict when no OWNER would be left, TooManyOrganizations for a new OWNER who has as many."""
     return _change_role(lock_for(access, Ability.MEMBERS_MANAGE), user_id=user_id, role=role)
 
 
@@ -61,6 +66,8 @@ def _change_role(access: Access, *, user_id: str, role: Role) -> Membership:
     require_may_grant(access, role)
     if before == Role.OWNER:
         _require_another_owner(user_id)
+    if role == Role.OWNER and not access.is_operator:
+        require_room_to_own(user_id)
     membership.role = role
     membership.save(update_fields=["role"])
     _announce("member.role_changed", membership, before=before)
@@ -89,7 +96,8 @@ def remove_member(access: Access, *, user_id: str) -> None:
 def transfer_ownership(access: Access, *, user_id: str) -> Membership:
     """Make a member an OWNER and the caller an ADMIN, both or neither; returns the new OWNER's membership.
 
-    Raises NotFound for somebody who is no member, ValidationFailed for the caller themselves.
+    Raises NotFound for somebody who is no member, ValidationFailed for the caller themselves, TooManyOrganizations for
+    somebody who owns as many.
     """
     access = lock_for(access, Ability.OWNERS_MANAGE)
     if user_id == access.user.pk:

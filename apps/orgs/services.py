@@ -7,6 +7,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.base.errors import NotFound, ValidationFailed
 from apps.orgs.models import Membership, Organization
+from apps.orgs.ownership import count_creation, require_room_to_own
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
 from apps.orgs.signals import announce, organization_created, organization_deleting
@@ -15,7 +16,7 @@ from apps.orgs.signals import announce, organization_created, organization_delet
 @transaction.atomic
 def create_organization(*, name: str, owner: User, plan: str | None = None) -> Organization:
     """Make an organization with its owner and, by way of the signal, its default library. Without a ``plan`` it
-    has DEFAULT_PLAN."""
+    has DEFAULT_PLAN. For operators: however many the owner has."""
     name = name.strip()
     if not name:
         raise ValidationFailed(
@@ -27,6 +28,14 @@ def create_organization(*, name: str, owner: User, plan: str | None = None) -> O
         _announce("organization.created", organization, ownerId=owner.pk)
         organization_created.send(sender=Organization, organization=organization, creator=owner)
     return organization
+
+
+@transaction.atomic
+def create_own_organization(*, name: str, owner: User) -> Organization:
+    """The same, as anybody may for themselves. Raises TooManyOrganizations and RateLimited too."""
+    require_room_to_own(owner.pk)
+    count_creation(owner.pk)
+    return create_organization(name=name, owner=owner)
 
 
 @transaction.atomic

@@ -214,6 +214,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
 # --- limits and usage -------------------------------------------------------------------------------
 DEFAULT_PLAN = env.str("DEFAULT_PLAN", default="local")  # of new organizations
+# Owned by one account, and made in a day; 0: any number.
+MAX_ORGANIZATIONS_PER_ACCOUNT = env.int("MAX_ORGANIZATIONS_PER_ACCOUNT", default=20)
 RATE_LIMITS_WHEN_DOWN = env.str("RATE_LIMITS_WHEN_DOWN", default="open")  # or "closed"
 RATE_LIMIT_PER_ADDRESS = env.int("RATE_LIMIT_PER_ADDRESS", default=60)  # a minute; 0: no limit
 

@@ -136,9 +136,12 @@ class TransferView(OrganizationView):
         operation_id="transferOrganization",
         tags=TAGS,
         summary="Transfer the organization",
-        description="The member becomes OWNER and the caller ADMIN, both or neither. Answers the new OWNER.",
+        description=(
+            "The member becomes OWNER and the caller ADMIN, both or neither. Answers the new OWNER. 409 "
+            "(`too_many_organizations`) for a member who owns as many organizations as an account may."
+        ),
         request=s.TransferInputSerializer,
-        responses={200: s.MemberSerializer, **problems(403, 404, body=True)},
+        responses={200: s.MemberSerializer, **problems(403, 404, 409, body=True)},
     )
     def post(self, request: Request, **_: str) -> Response:
         owner = transfer_ownership(self.access, **self.validated())

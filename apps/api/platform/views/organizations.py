@@ -10,7 +10,7 @@ from apps.api.platform.views.base import OrganizationView, PlatformView
 from apps.base.errors import PermissionDenied
 from apps.orgs.access import organizations_of
 from apps.orgs.roles import Ability
-from apps.orgs.services import create_organization, delete_organization, rename_organization
+from apps.orgs.services import create_own_organization, delete_organization, rename_organization
 
 TAGS = ["Organizations"]
 
@@ -40,16 +40,17 @@ class OrganizationsView(PlatformView):
         summary="Create an organization",
         description=(
             "The caller becomes its OWNER, and it starts with a default library. An API key stays with its own "
-            "organization: the new one needs a key of its own, or a session. A key needs the scope `org.manage`."
+            "organization: the new one needs a key of its own, or a session. A key needs the scope `org.manage`. 409 "
+            "(`too_many_organizations`) for an account that owns as many as it may."
         ),
         request=s.OrganizationInputSerializer,
-        responses={201: s.OrganizationSerializer, **problems(403, body=True)},
+        responses={201: s.OrganizationSerializer, **problems(403, 409, body=True)},
     )
     def post(self, request: Request) -> Response:
         key = key_of(request)
         if key is not None and Ability.ORG_MANAGE not in key.abilities:
             raise PermissionDenied(f"This needs an API key with the scope '{Ability.ORG_MANAGE}'.")
-        organization = create_organization(owner=caller_of(request), **self.validated())
+        organization = create_own_organization(owner=caller_of(request), **self.validated())
         return self.answer(s.OrganizationSerializer(organization), status=201)
 
 
