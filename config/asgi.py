@@ -13,7 +13,7 @@ from django.conf import settings  # noqa: E402
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E402
 
 from apps.api.common.body_limit import BodyLimit  # noqa: E402
-from apps.api.error_pages import envelope_at  # noqa: E402
+from apps.api.error_pages import refusal  # noqa: E402
 from apps.api.limits import max_request_bytes  # noqa: E402
 from config.asgi_handler import ThreadPoolHandler  # noqa: E402
 from config.checks import refuse_to_start_incomplete  # noqa: E402
@@ -23,7 +23,7 @@ refuse_to_start_incomplete()
 limited = BodyLimit(
     cast(ASGI3Application, ThreadPoolHandler(threads=settings.HTTP_THREADS, apart=("/healthz",))),
     limit_for=max_request_bytes,
-    render=envelope_at,
+    refuse=refusal,
 )
 # The client's address and scheme, where a proxy that is trusted tells them.
 application = ProxyHeadersMiddleware(cast(Any, limited), trusted_hosts=settings.TRUSTED_PROXIES)

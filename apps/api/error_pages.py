@@ -1,7 +1,11 @@
-"""Errors outside any view (an unknown path, a crash, a malformed request): JSON below an API, a page elsewhere."""
+"""Errors outside any view (an unknown path, a crash, a malformed request, a body that is too large): JSON below an API,
+a page elsewhere."""
 
+from io import BytesIO
 from typing import Any
 
+from asgiref.typing import HTTPScope
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
@@ -36,14 +40,22 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _json(request, 500) or defaults.server_error(request)
 
 
+def refusal(scope: HTTPScope, problem: Problem) -> JsonResponse:
+    """The answer to a request that got no further than its head, or not to the end of its body."""
+    return _render(ASGIRequest(dict(scope), BytesIO()), problem)
+
+
 def _json(request: HttpRequest, status: int) -> JsonResponse | None:
-    path, problem = request.path, problem_with_status(status)
-    dialect = dialect_of(path)
-    if dialect is None and not path.startswith(PLAIN_JSON_PREFIXES):
+    if dialect_of(request.path) is None and not request.path.startswith(PLAIN_JSON_PREFIXES):
         return None
-    if dialect is not None and not is_counted(request):
+    return _render(request, problem_with_status(status))
+
+
+def _render(request: HttpRequest, problem: Problem) -> JsonResponse:
+    path = request.path
+    if dialect_of(path) is not None and not is_counted(request):
         try:
-            count_for_address(request)  # nobody was asked who calls an address that there is not
+            count_for_address(request)  # nobody was asked who calls
         except CommonplaceError as error:
             problem = problem_of(error) or problem
     headers = {**problem.headers, **rate_limit_headers(request)}

@@ -129,6 +129,7 @@ STALE_REVISION_GRACE_SECONDS = env.int("STALE_REVISION_GRACE_SECONDS", default=3
 
 # --- automation -------------------------------------------------------------------------------------
 ETL_MAX_DEPTH = env.int("ETL_MAX_DEPTH", default=5)  # runs in a row, each started by what the one before did
+MAX_WAITING_RUNS = env.int("MAX_WAITING_RUNS", default=10_000)  # of one organization; 0: no limit
 RUN_THREADS = env.int("RUN_THREADS", default=2)
 MAX_RUN_ATTEMPTS = env.int("MAX_RUN_ATTEMPTS", default=3)
 MAX_RUN_FAULTS = env.int("MAX_RUN_FAULTS", default=8)
@@ -314,7 +315,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.FormParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.api.common.openapi.Schema",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Commonplace",

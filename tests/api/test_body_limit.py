@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.http import JsonResponse
 
 from apps.api.common.body_limit import BodyLimit
 from apps.api.objects.errors import BadObjectSignature, envelope
@@ -42,7 +43,11 @@ def limit_for(scope: Any) -> int:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with serving(
-        BodyLimit(counting_app, limit_for=limit_for, render=lambda _, problem: envelope(problem))
+        BodyLimit(
+            counting_app,
+            limit_for=limit_for,
+            refuse=lambda _, problem: JsonResponse(envelope(problem), status=problem.status),
+        )
     ) as it:
         yield it
 

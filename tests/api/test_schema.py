@@ -41,7 +41,7 @@ def test_every_operation_is_told_completely(dialect: Dialect) -> None:
             where = f"{method} {path}"
             operation_ids.append(operation["operationId"])
             assert operation["summary"] and operation["tags"], where
-            assert {"401", "500"} <= set(operation["responses"]), where
+            assert {"401", "405", "406", "429", "500", "503"} <= set(operation["responses"]), where
             if "{" in path:
                 assert "404" in operation["responses"], where
             if "requestBody" in operation:

@@ -6,10 +6,9 @@ stand in front of it.
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
-from typing import Any
 
+from asgiref.sync import sync_to_async
 from asgiref.typing import (
     ASGI3Application,
     ASGIReceiveCallable,
@@ -19,6 +18,7 @@ from asgiref.typing import (
     HTTPScope,
     Scope,
 )
+from django.http import HttpResponse
 
 from apps.api.common.errors import Problem, problem_of
 from apps.base.errors import CommonplaceError, TooLarge
@@ -28,17 +28,17 @@ from apps.base.errors import CommonplaceError, TooLarge
 LINGER_SECONDS = 2.0
 
 LimitFor = Callable[[HTTPScope], int]
-Render = Callable[[str, Problem], dict[str, Any]]
+Refuse = Callable[[HTTPScope, Problem], HttpResponse]
 
 
 class BodyLimit:
     """``limit_for`` says how many bytes a request may have, or raises the CommonplaceError that refuses it
-    on the strength of its head alone. ``render`` gives the envelope for a path."""
+    on the strength of its head alone. ``refuse`` makes the answer of it; it may wait, and runs in a thread."""
 
-    def __init__(self, app: ASGI3Application, *, limit_for: LimitFor, render: Render) -> None:
+    def __init__(self, app: ASGI3Application, *, limit_for: LimitFor, refuse: Refuse) -> None:
         self.app = app
         self.limit_for = limit_for
-        self.render = render
+        self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
@@ -85,16 +85,21 @@ class BodyLimit:
     ) -> None:
         problem = problem_of(error)
         assert problem is not None  # noqa: S101 - told to mypy: ours are always known
-        body = json.dumps(self.render(scope["path"], problem)).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
+        answer = await sync_to_async(self.refuse, thread_sensitive=False)(scope, problem)
+        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+        headers += [
+            (b"content-length", str(len(answer.content)).encode()),
             (b"connection", b"close"),  # what is left of the body must not be taken for the next request
         ]
         await send(
-            {"type": "http.response.start", "status": problem.status, "headers": headers, "trailers": False}
+            {
+                "type": "http.response.start",
+                "status": answer.status_code,
+                "headers": headers,
+                "trailers": False,
+            }
         )
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": answer.content, "more_body": True})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 await _drain(receive)

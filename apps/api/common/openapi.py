@@ -3,11 +3,27 @@
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
 from apps.api.common.errors import Problem
 from apps.orgs.rate_limits import NO_LIMIT
+
+
+class Schema(AutoSchema):
+    """Examples are told for a 202, too."""
+
+    def _get_examples(
+        self,
+        serializer: Any,
+        direction: str,
+        media_type: str,
+        status_code: str | None = None,
+        extras: Any = None,
+    ) -> Any:
+        shown_as = "200" if status_code == "202" else status_code
+        return super()._get_examples(serializer, direction, media_type, shown_as, extras)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

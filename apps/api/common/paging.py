@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 M = TypeVar("M", bound=Model)
@@ -40,7 +41,9 @@ def paginate(rows: QuerySet[M], query: Mapping[str, Any]) -> Page[M]:
 def page_serializer(item: type[serializers.Serializer]) -> type[serializers.Serializer]:
     """The output serializer of a ``Page`` of these items."""
     name = item.__name__.removesuffix("Serializer")
-    return type(
+    told = getattr(item, "_spectacular_annotation", {}).get("examples", ())
+    example = next((one.value for one in told if one.response_only), None)
+    page = type(
         f"{name}PageSerializer",
         (serializers.Serializer,),
         {
@@ -52,3 +55,11 @@ def page_serializer(item: type[serializers.Serializer]) -> type[serializers.Seri
             "offset": serializers.IntegerField(help_text="Where this page starts."),
         },
     )
+    if example is None:
+        return page
+    value = {"items": [example], "totalRows": 1, "offset": 0}
+    tell = extend_schema_serializer(
+        examples=[OpenApiExample("A page", value=value, response_only=True)], many=False
+    )
+    told_page: type[serializers.Serializer] = tell(page)
+    return told_page

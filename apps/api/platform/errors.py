@@ -56,6 +56,10 @@ _PROBLEMS = {
         "It does not exist, or belongs to somebody else.",
         Problem(404, "not_found", "There is no such file."),
     ),
+    405: (
+        "The method is none of those that `Allow` names.",
+        Problem(405, "method_not_allowed", 'Method "PATCH" not allowed.'),
+    ),
     406: (
         "The Accept header allows no JSON.",
         Problem(406, "not_acceptable", "Could not satisfy the request Accept header."),
@@ -77,8 +81,8 @@ _PROBLEMS = {
         Problem(422, "idempotency_key_reused", "This Idempotency-Key was used for another request."),
     ),
     429: (
-        "Too much at once: calls (`rate_limited`), or files that wait to be processed (`queue_full`). "
-        "`Retry-After` says when to try again.",
+        "Too much at once: calls (`rate_limited`), files that wait to be processed (`queue_full`), or runs that wait to "
+        "be carried out (`run_queue_full`). `Retry-After` says when to try again.",
         Problem(429, "rate_limited", "Too many requests: the limit of 60 is reached. Try again in 12 s."),
     ),
     500: (
@@ -90,7 +94,7 @@ _PROBLEMS = {
         Problem(503, "temporarily_unavailable", "The object store does not answer."),
     ),
 }
-_ALWAYS = (401, 406, 429, 500, 503)
+_ALWAYS = (401, 405, 406, 429, 500, 503)
 _WITH_BODY = (400, 413, 415)
 
 

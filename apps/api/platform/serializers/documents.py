@@ -4,6 +4,7 @@ from rest_framework import serializers
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.runs import RUN
 from apps.base.identifiers import MAX_LENGTH
 from apps.documents.models import Document, DocumentVersion
@@ -143,9 +144,7 @@ class DiffSerializer(serializers.Serializer):
     diff = serializers.CharField(help_text="Unified; empty where both say the same.")
 
 
-class DocumentDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField()
-    documentId = serializers.CharField(source="pk")
+DocumentDeletedSerializer = deleted_serializer("DocumentDeleted", "Document deleted", SUMMARY, "documentId")
 
 
 class DocumentPageQuery(PageQuery):

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from apps.api.common.fields import OptionalTextField, StrictCharField, StrictChoiceField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.base.identifiers import MAX_LENGTH
 from apps.orgs.models import Invitation, Membership
 from apps.orgs.roles import Role
@@ -87,9 +88,7 @@ class MemberSerializer(serializers.Serializer):
     createdAt = serializers.DateTimeField(source="created_at", help_text="When they joined.")
 
 
-class MemberRemovedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="Member removed")
-    userId = serializers.CharField(source="pk")
+MemberRemovedSerializer = deleted_serializer("MemberRemoved", "Member removed", MEMBER, "userId")
 
 
 @extend_schema_serializer(
@@ -108,9 +107,9 @@ class InvitationSerializer(serializers.Serializer):
     isExpired = serializers.BooleanField(source="is_expired", help_text="It can be sent again.")
 
 
-class InvitationRevokedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="Invitation revoked")
-    invitationId = serializers.CharField(source="pk")
+InvitationRevokedSerializer = deleted_serializer(
+    "InvitationRevoked", "Invitation revoked", INVITATION, "invitationId"
+)
 
 
 @extend_schema_serializer(

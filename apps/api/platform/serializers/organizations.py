@@ -4,6 +4,7 @@ from rest_framework import serializers
 from apps.api.common.fields import StrictCharField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.orgs.models import Organization
 
 ORGANIZATION = {
@@ -35,9 +36,9 @@ class OrganizationSerializer(serializers.Serializer):
     updatedAt = serializers.DateTimeField(source="updated_at")
 
 
-class OrganizationDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="Organization deleted")
-    organizationId = serializers.CharField(source="pk")
+OrganizationDeletedSerializer = deleted_serializer(
+    "OrganizationDeleted", "Organization deleted", ORGANIZATION, "organizationId"
+)
 
 
 class OrganizationPageQuery(PageQuery):
