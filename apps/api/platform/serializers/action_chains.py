@@ -10,6 +10,7 @@ from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCh
 from apps.api.common.json_fields import JsonListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.agents import AGENT
 
 CHAIN_INPUT: dict[str, Any] = {
@@ -144,9 +145,9 @@ class ActionChainSerializer(serializers.Serializer):
     updatedAt = serializers.DateTimeField(source="updated_at")
 
 
-class ActionChainDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField()
-    actionChainId = serializers.CharField(source="pk")
+ActionChainDeletedSerializer = deleted_serializer(
+    "ActionChainDeleted", "Action chain deleted", CHAIN, "actionChainId"
+)
 
 
 class ActionChainPageQuery(PageQuery):

@@ -7,6 +7,7 @@ from apps.agents.tools.registry import TOOLS
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField, TextListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.knowledge_bases import KNOWLEDGE_BASE
 from apps.base.identifiers import MAX_LENGTH
 
@@ -82,9 +83,7 @@ class AgentSerializer(serializers.Serializer):
     updatedAt = serializers.DateTimeField(source="updated_at")
 
 
-class AgentDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField()
-    agentId = serializers.CharField(source="pk")
+AgentDeletedSerializer = deleted_serializer("AgentDeleted", "Agent deleted", AGENT, "agentId")
 
 
 class AgentPageQuery(PageQuery):

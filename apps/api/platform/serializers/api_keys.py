@@ -4,6 +4,7 @@ from rest_framework import serializers
 from apps.api.common.fields import StrictCharField, StrictIntegerField, TextListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.base.identifiers import MAX_LENGTH
 from apps.orgs.models import ApiKey
 from apps.orgs.roles import Ability
@@ -109,9 +110,7 @@ class ApiKeyWithSecretSerializer(ApiKeySerializer):
         return str(self.context["secret"])
 
 
-class ApiKeyRevokedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="API key revoked")
-    keyId = serializers.CharField(source="pk")
+ApiKeyRevokedSerializer = deleted_serializer("ApiKeyRevoked", "API key revoked", API_KEY, "keyId")
 
 
 class ApiKeyPageQuery(PageQuery):

@@ -14,6 +14,7 @@ from apps.api.common.fields import (
 )
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.files import FILE
 from apps.api.platform.serializers.runs import RunPageQuery
 from apps.base.identifiers import MAX_LENGTH
@@ -202,9 +203,7 @@ class EtlSerializer(serializers.Serializer):
     updatedAt = serializers.DateTimeField(source="updated_at")
 
 
-class EtlDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="ETL deleted")
-    etlId = serializers.CharField(source="pk")
+EtlDeletedSerializer = deleted_serializer("EtlDeleted", "ETL deleted", ETL, "etlId")
 
 
 @extend_schema_serializer(

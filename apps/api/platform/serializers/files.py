@@ -15,6 +15,7 @@ from apps.api.common.fields import (
 )
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.knowledge.links.services import LIFETIME
 from apps.knowledge.models import DownloadLink, File
 from apps.knowledge.statuses import EmbeddingMode, FileStatus
@@ -123,9 +124,7 @@ class FileUpdateSerializer(serializers.Serializer):
     )
 
 
-class FileDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="File deleted")
-    fileId = serializers.CharField(source="pk")
+FileDeletedSerializer = deleted_serializer("FileDeleted", "File deleted", FILE, "fileId")
 
 
 @extend_schema_serializer(

@@ -7,6 +7,7 @@ from rest_framework.fields import empty
 from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
+from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.reembedding import CHOICES, EmbeddingModelField
 from apps.base.identifiers import MAX_LENGTH
 from apps.knowledge.models import KnowledgeBase
@@ -124,9 +125,13 @@ class KnowledgeBaseSerializer(serializers.Serializer):
     updatedAt = serializers.DateTimeField(source="updated_at")
 
 
-class KnowledgeBaseDeletedSerializer(serializers.Serializer):
-    message = serializers.CharField(help_text="File deleted: the API's own words, for a knowledge base too.")
-    knowledgeBaseId = serializers.CharField(source="pk")
+KnowledgeBaseDeletedSerializer = deleted_serializer(
+    "KnowledgeBaseDeleted",
+    "File deleted",
+    KNOWLEDGE_BASE,
+    "knowledgeBaseId",
+    help_text="File deleted: the API's own words, for a knowledge base too.",
+)
 
 
 class KnowledgeBasePageQuery(PageQuery):
