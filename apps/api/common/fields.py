@@ -14,6 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from apps.api.common.web_addresses import WebAddress
 from apps.base.texts import is_storable
 from apps.knowledge.attribute_limits import (
     MAX_METADATA_KEY_CHARS,
@@ -23,7 +24,6 @@ from apps.knowledge.attribute_limits import (
     MAX_TAGS,
 )
 
-WEB_SCHEMES = ("http", "https")
 INT64 = range(-(2**63), 2**63)  # what the index can hold
 
 
@@ -49,15 +49,15 @@ class OptionalTextField(StrictCharField):
 
 
 class OptionalUrlField(serializers.URLField):
-    """A web address that may be left out; null and "" both mean none. People click on it: ``javascript:`` is none."""
+    """A web address that may be left out; null and "" both mean none."""
 
-    default_error_messages = {"invalid": "An address that begins with http:// or https:// is expected."}
+    default_error_messages = {"invalid": WebAddress.message}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"required": False, "allow_blank": True, "allow_null": True} | kwargs)
         any_scheme = [one for one in self.validators if isinstance(one, URLValidator)]
         self.validators = [one for one in self.validators if one not in any_scheme]
-        self.validators.append(URLValidator(schemes=WEB_SCHEMES, message=self.error_messages["invalid"]))
+        self.validators.append(WebAddress())
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -115,6 +115,15 @@ class StrictChoiceField(serializers.ChoiceField):
         if not isinstance(data, str) or data not in self.choices:
             self.fail("invalid_choice", words=", ".join(map(str, self.choices)))
         return data
+
+
+class StrictMultipleChoiceField(serializers.MultipleChoiceField):
+    """Some of several words, in a list: DRF's own takes an object for the list of its names."""
+
+    def to_internal_value(self, data: Any) -> set[Any]:
+        if not isinstance(data, list):
+            self.fail("not_a_list", input_type=type(data).__name__)
+        return super().to_internal_value(data)
 
 
 class TextListField(serializers.ListField):

@@ -1,7 +1,12 @@
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from apps.api.common.fields import StrictCharField, StrictIntegerField, TextListField
+from apps.api.common.fields import (
+    StrictCharField,
+    StrictIntegerField,
+    StrictMultipleChoiceField,
+    TextListField,
+)
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
@@ -37,7 +42,7 @@ SECRET = "cp_3fTq9Zk2m5p8s1v4x7z0abXcVbNm1Qw2Er3Ty4Ui5Op6"  # noqa: S105 - an ex
 )
 class ApiKeyInputSerializer(serializers.Serializer):
     name = StrictCharField(max_length=100)
-    scopes = serializers.MultipleChoiceField(
+    scopes = StrictMultipleChoiceField(
         choices=Ability.choices,
         required=False,
         allow_empty=False,

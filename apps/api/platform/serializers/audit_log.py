@@ -1,3 +1,5 @@
+import json
+
 from django.db.models import F
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
@@ -65,4 +67,13 @@ class AuditLogQuery(PageQuery):
     until = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
+CSV_EXAMPLE = OpenApiExample(
+    "An export",
+    value="eventId,createdAt,kind,subjectId\r\nevent-871,2026-01-05T09:31:12.004000Z,member.role_changed,user-01k…\r\n",
+    media_type="text/csv",
+    response_only=True,
+)
+JSONL_EXAMPLE = OpenApiExample(
+    "An export", value=json.dumps(ENTRY) + "\n", media_type="application/jsonl", response_only=True
+)
 AuditPageSerializer = page_serializer(AuditEntrySerializer)

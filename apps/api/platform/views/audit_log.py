@@ -1,7 +1,7 @@
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from apps.api.common.paging import paginate
@@ -34,8 +34,8 @@ class AuditLogView(OrganizationView):
         ],
         responses={
             200: s.AuditPageSerializer,
-            (200, "text/csv"): OpenApiTypes.STR,
-            (200, "application/jsonl"): OpenApiTypes.STR,
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, examples=[s.CSV_EXAMPLE]),
+            (200, "application/jsonl"): OpenApiResponse(OpenApiTypes.STR, examples=[s.JSONL_EXAMPLE]),
             **problems(400, 403, 404),
         },
     )
