@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.agents.authorship import narrower
 from apps.agents.dispatch import send_run
+from apps.agents.intake import ensure_room
 from apps.agents.lifecycle import record_run, transition
 from apps.agents.models import ActionChain, Agent, Run
 from apps.agents.statuses import UNFINISHED, RunStatus, StepStatus
@@ -51,11 +52,15 @@ def start_run(
     knowledge bases are reached only where prompt and chain are by the one it acts for. ``trail`` has the ETLs that
     led here, without ``etl_id``.
 
-    Raises ValueError unless there is an agent or a chain, and not both.
+    Raises RunQueueFull when too many of the organization's runs wait, ValueError unless there is an agent or a chain,
+    and not both.
     """
     if (agent is None) == (chain is None):
         raise ValueError("A run is of an agent, or of a chain.")
     with tenant_scope(organization_id):
+        if dedupe_key and (known := Run.objects.filter(dedupe_key=dedupe_key).first()):
+            return known
+        ensure_room(organization_id)
         run = Run(
             organization_id=organization_id,
             creator_id=actor_id or None,
@@ -91,10 +96,11 @@ def start_run(
 def retry_run(run: Run, *, actor_id: str) -> Run:
     """Queue a failed run again: it goes on at the step that failed, with what the steps before it left.
 
-    Raises Conflict for a run that has not failed.
+    Raises Conflict for a run that has not failed, RunQueueFull as above.
     """
     if run.status != RunStatus.FAILED:
         raise Conflict("Only a run that has failed can be tried again.")
+    ensure_room(run.organization_id)
     again = [step if step["status"] == StepStatus.SUCCEEDED else as_pending(step) for step in run.steps]
     with transaction.atomic():
         moved = transition(

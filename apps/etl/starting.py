@@ -8,6 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.agents.authorship import narrower
+from apps.agents.intake import RunQueueFull, without_room
 from apps.agents.models import Run
 from apps.agents.runs import start_run
 from apps.base.errors import CommonplaceError, Conflict, PermissionDenied
@@ -51,12 +52,14 @@ def start(organization_id: str, firing_id: int) -> None:
 
 
 def start_waiting(*, at_start: bool = False) -> int:
-    """Start what nobody started, the message having been lost or its worker killed; returns how many were tried.
+    """Start what nobody started, the message having been lost or its worker killed, or too many runs having waited;
+    returns how many were tried.
 
     ``at_start``: the caller has just started and is alone, so that no message is on its way.
     """
     with system_scope("firings of every organization wait"):
-        waiting = Firing.objects.filter(run_id="", error="")
+        # Whose runs pile up would only be put off, and those of others stand behind them.
+        waiting = Firing.objects.filter(run_id="", error="").exclude(organization_id__in=without_room())
         if not at_start:
             waiting = waiting.filter(available_at__lte=timezone.now())
         found = list(waiting.order_by("available_at").values_list("organization_id", "pk")[:BATCH])
@@ -151,6 +154,9 @@ def _put_off(firing_id: int, error: Exception) -> None:
     waiting = Firing.objects.filter(pk=firing_id, run_id="", error="")
     firing = waiting.first()
     if firing is None:
+        return
+    if isinstance(error, RunQueueFull):  # it can be started, and is not yet
+        waiting.update(available_at=timezone.now() + timedelta(seconds=error.retry_after_seconds))
         return
     is_final = isinstance(error, CommonplaceError) and not error.retryable
     if not is_final:
