@@ -24,8 +24,10 @@ from apps.base.errors import CommonplaceError, ValidationFailed
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reading import read_file
 from apps.knowledge.search import search
+from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.roles import Ability
 
+MAX_TOLD_KNOWLEDGE_BASES = 50  # of all that are searched
 MAX_ROUNDS = 8  # questions to the model in one step; in the last it has no tools, and must answer
 
 
@@ -50,9 +52,16 @@ def answer(agent: Agent, prompt: str, context: StepContext) -> str:
 
 
 def knowledge_bases_of(agent: Agent, context: StepContext) -> list[KnowledgeBase]:
-    """What the agent searches: those it names, or else the file's; and its personal one. Of all these only what the
-    run may read. Raises NotShared when of these who started it might read more."""
-    searched = Q(pk__in=agent.knowledge_base_ids or [context.run.knowledge_base_id]) | Q(agent_id=agent.pk)
+    """What the agent searches: those it names, or else the file's, or without a file all of the organization's; and
+    its personal one. Of all these only what the run may read. Raises NotShared when of these who started it might
+    read more."""
+    if agent.knowledge_base_ids:
+        searched = Q(pk__in=agent.knowledge_base_ids)
+    elif context.run.file_id:
+        searched = Q(pk=context.run.knowledge_base_id)
+    else:
+        searched = Q(type=KnowledgeBaseType.ORGANIZATION)
+    searched |= Q(agent_id=agent.pk)
     if context.principal.withheld_knowledge_bases().filter(searched).exists():
         raise NotShared
     return list(context.principal.knowledge_bases().filter(searched))
@@ -60,7 +69,8 @@ def knowledge_bases_of(agent: Agent, context: StepContext) -> list[KnowledgeBase
 
 def _converse(agent: Agent, prompt: str, toolbox: Toolbox) -> str:
     context = toolbox.context
-    names = [*agent.tools, SearchKnowledge.name] if agent.knowledge_base_ids else agent.tools
+    is_to_search = agent.knowledge_base_ids or not context.run.file_id
+    names = [*agent.tools, SearchKnowledge.name] if is_to_search else agent.tools
     tools = [tool(name) for name in dict.fromkeys(names) if name in TOOLS]
     offered = [one.described() for one in tools]
     messages: list[Message] = [
@@ -112,8 +122,10 @@ def _briefing(agent: Agent, toolbox: Toolbox) -> str:
     """What the agent is told before the prompt. What files say is no instruction, and it is told that too."""
     told = [agent.instructions.strip() or "You are a helpful assistant."]
     if toolbox.knowledge_bases:
-        bases = "\n".join(f"- {base.title}: {base.llm_description}" for base in toolbox.knowledge_bases)
-        told.append(f"You can search these knowledge bases:\n{bases}")
+        bases = [f"- {base.title}: {base.llm_description}" for base in toolbox.knowledge_bases]
+        if len(bases) > MAX_TOLD_KNOWLEDGE_BASES:
+            bases[MAX_TOLD_KNOWLEDGE_BASES:] = [f"- and {len(bases) - MAX_TOLD_KNOWLEDGE_BASES} more"]
+        told.append("\n".join(["You can search these knowledge bases:", *bases]))
     if toolbox.context.run.file_id:
         file = readable_file("", toolbox)
         told.append(f"This is about the file {file.file_name} ({file.pk}).")

@@ -50,7 +50,10 @@ class Agent(Authored):
         max_length=200, blank=True, help_text="A language model's name. Empty: the server's."
     )
     knowledge_base_ids = models.JSONField(
-        default=list, blank=True, help_text="What it searches. Empty: the file's knowledge base of each run."
+        default=list,
+        blank=True,
+        help_text="What it searches. Empty: the file's knowledge base of each run, and where there is no file all that "
+        "are the organization's.",
     )
     tools = models.JSONField(default=list, blank=True, help_text="Names in apps/agents/tools/registry.py.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -126,6 +129,13 @@ class Run(TenantModel):
     )
     key_id = models.CharField(
         max_length=identifiers.MAX_LENGTH, blank=True, help_text="The API key it was started with."
+    )
+    retry_abilities = models.JSONField(
+        null=True,
+        help_text="What who tried it again last may do, which it may not exceed either; null: nobody did.",
+    )
+    retry_key_id = models.CharField(
+        max_length=identifiers.MAX_LENGTH, blank=True, help_text="The API key it was tried again with."
     )
     etl_id = models.CharField(max_length=identifiers.MAX_LENGTH, blank=True)
     agent_id = models.CharField(max_length=identifiers.MAX_LENGTH, blank=True)

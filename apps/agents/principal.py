@@ -94,11 +94,12 @@ class Principal:
 
 
 def principal_of(run: Run) -> Principal:
-    """The rights as they are now. Raises PrincipalGone when whoever started it has left, and KeyEnded when the key
-    it was started with has."""
-    require_usable(run.key_id)
+    """The rights as they are now, within what who tried it again may do. Raises PrincipalGone when whoever started it
+    has left, and KeyEnded when the key it was started, or tried again, with has."""
+    for key_id in {run.key_id, run.retry_key_id}:
+        require_usable(key_id)
     if not run.acts_for:
-        abilities = _narrowed(ABILITIES[Role.EDITOR], run.abilities)
+        abilities = _bounded(ABILITIES[Role.EDITOR], run)
         return Principal(run.organization_id, None, abilities, run.personal_of, run.knowledge_base_id)
     user = User.objects.filter(pk=run.acts_for, is_active=True).first()
     if user is None:
@@ -107,7 +108,11 @@ def principal_of(run: Run) -> Principal:
         access: Access = access_to(run.organization_id, user=user, key=None)
     except NotFound:
         raise PrincipalGone from None
-    return Principal(run.organization_id, user, _narrowed(access.abilities, run.abilities), run.personal_of)
+    return Principal(run.organization_id, user, _bounded(access.abilities, run), run.personal_of)
+
+
+def _bounded(abilities: frozenset[Ability], run: Run) -> frozenset[Ability]:
+    return _narrowed(_narrowed(abilities, run.abilities), run.retry_abilities)
 
 
 def _narrowed(abilities: frozenset[Ability], at_most: list[str] | None) -> frozenset[Ability]:

@@ -93,9 +93,11 @@ def start_run(
     return run
 
 
-def retry_run(run: Run, *, actor_id: str) -> Run:
+def retry_run(run: Run, *, actor_id: str, abilities: Collection[str] | None = None, key_id: str = "") -> Run:
     """Queue a failed run again: it goes on at the step that failed, with what the steps before it left.
 
+    It acts for whom it did, until the next retry within ``abilities`` too, which are what the caller may do (None:
+    all), and as long as their key, ``key_id``, is usable: nobody has others' rights exercised beyond their own.
     Raises Conflict for a run that has not failed, RunQueueFull as above.
     """
     if run.status != RunStatus.FAILED:
@@ -108,6 +110,8 @@ def retry_run(run: Run, *, actor_id: str) -> Run:
             RunStatus.QUEUED,
             actor_id=actor_id,
             steps=again,
+            retry_abilities=None if abilities is None else sorted(abilities),
+            retry_key_id=key_id,
             error="",
             error_code="",
             finished_at=None,

@@ -31,6 +31,33 @@ def test_agent_answers_with_sentences_and_says_where_they_stand(
     assert (run.prompt_tokens, run.completion_tokens) == (0, 0)
 
 
+def test_agent_that_names_no_knowledge_base_searches_all_that_are_shared(
+    carry_out: Start, make_agent: MakeAgent, manual: File, ingest: Upload, tenant: Tenant, stranger: Tenant
+) -> None:
+    with tenant.scope():
+        diary, other = (
+            create_knowledge_base(
+                organization=tenant.organization, creator=tenant.owner, title="Of theirs", type=type_
+            )
+            for type_ in (KnowledgeBaseType.PERSONAL, KnowledgeBaseType.ORGANIZATION)
+        )
+    ingest("diary.txt", DIARY, "text/plain", into=diary)
+    ingest("lamps.txt", b"The green lamp shows that the pump runs backwards.\n", "text/plain", into=other)
+    agent = make_agent()
+    for question, said in (
+        ("How often is the pump oiled?", "[1] manual.txt"),
+        ("What does the green lamp show?", "[1] lamps.txt"),
+    ):
+        run = carry_out(agent=agent, prompt=question)
+        assert said in run.output, run.error
+    run = carry_out(agent=agent, prompt="What is the secret recipe of the pump oil?")
+    assert "mustard" not in run.output and not run.is_personal
+    with stranger.scope():
+        theirs = Agent.objects.create(name="Curious")
+    said_to = {"organization_id": stranger.organization.pk, "actor_id": stranger.owner.pk}
+    assert carry_out(agent=theirs, prompt="How often is the pump oiled?", **said_to).output == NOTHING_FOUND
+
+
 def test_agent_summarizes_the_file_it_is_run_for_and_keeps_a_document(
     carry_out: Start, make_agent: MakeAgent, manual: File, tenant: Tenant
 ) -> None:

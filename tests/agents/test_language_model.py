@@ -106,6 +106,19 @@ def test_agent_of_knowledge_bases_may_search_them(
     assert [one["function"]["name"] for one in asked["tools"]] == ["search_knowledge"]
 
 
+def test_agent_that_names_none_may_search_all_unless_it_is_run_for_a_file(
+    carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, manual: File, tenant: Tenant
+) -> None:
+    language_model.say(Reply(calls=(("search_knowledge", {"query": "oiling the pump"}),)), "Monthly.")
+    carry_out(agent=make_agent(), prompt="Look it up.")
+    first, second = language_model.asked
+    assert [one["function"]["name"] for one in first["tools"]] == ["search_knowledge"]
+    assert tenant.library.title in first["messages"][0]["content"]
+    assert results(second)[0][0]["fileName"] == "manual.txt"
+    carry_out(agent=make_agent(), prompt="Say what it is.", file=manual)
+    assert "tools" not in language_model.asked[2]
+
+
 def test_mistakes_of_the_model_are_told_to_it(
     carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, stranger: Tenant, tenant: Tenant
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
+from apps.agents.models import Run
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.roles import Ability, Role
 from tests.conftest import CommittingClient, Tenant, Upload
@@ -249,6 +250,46 @@ def test_run_of_a_narrow_key_can_do_no_more_than_the_key(
     blind = make_key(Ability.AGENTS_RUN)
     answer = post(blind, f"{tenant.url}/action-chains/{chain.pk}/run", {"fileId": file.pk})
     assert answer.status_code == 403
+
+
+def test_retried_run_can_do_no_more_than_who_retries_it(
+    api: CommittingClient,
+    tenant: Tenant,
+    make_key: Callable[..., CommittingClient],
+    run_workers: Callable[[], int],
+) -> None:
+    """Somebody else's run goes on with the rights that both have."""
+    steps = [
+        {"kind": "add-tags", "parameters": {"tags": ["{{input.tag}}"]}},
+        {"kind": "create-document", "parameters": {"title": "Done"}},
+    ]
+    chain = post(api, f"{tenant.url}/action-chains", {"name": "x", "steps": steps}).json()
+    with tenant.scope():
+        file = File.objects.create(
+            knowledge_base=tenant.library, file_name="a.txt", content_type="text/plain"
+        )
+    run = post(
+        api,
+        f"{tenant.url}/action-chains/{chain['actionChainId']}/run",
+        {"fileId": file.pk, "input": {"tag": " "}},
+    ).json()
+    url = f"{tenant.url}/runs/{run['runId']}"
+    run_workers()
+    assert api.get(url).json()["errorCode"] == "validation_error"
+    with tenant.scope():
+        Run.objects.filter(pk=run["runId"]).update(input={"tag": "seen"})
+    narrow = make_key(Ability.AGENTS_RUN, Ability.AGENTS_READ, Ability.FILES_READ, Ability.FILES_WRITE)
+    assert post(narrow, f"{url}/retry", {}).status_code == 202
+    run_workers()
+    done = api.get(url).json()
+    assert [step["status"] for step in done["steps"]] == ["SUCCEEDED", "FAILED"]
+    assert done["errorCode"] == "permission_denied"
+    with tenant.scope():
+        file.refresh_from_db()
+    assert file.tags == ["seen"]
+    post(api, f"{url}/retry", {})  # by who may do more: the narrow key was this one retry's bound
+    run_workers()
+    assert api.get(url).json()["status"] == "SUCCEEDED"
 
 
 def test_agent_has_a_personal_knowledge_base_made_when_first_asked_for(

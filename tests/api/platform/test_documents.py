@@ -8,7 +8,7 @@ import pytest
 from apps.accounts.models import User
 from apps.documents.services import write_document
 from apps.knowledge.models import File, KnowledgeBase
-from apps.orgs.roles import Role
+from apps.orgs.roles import Ability, Role
 from tests.conftest import CommittingClient, Tenant
 
 SUMMARY = {
@@ -43,6 +43,16 @@ def test_document_is_written_read_and_listed(
     page = api.get(f"{tenant.url}/documents?query=repo&orderBy=-title").json()
     assert (page["totalRows"], set(page["items"][0])) == (1, SUMMARY)
     assert api.get(f"{tenant.url}/documents?query=nothing").json()["totalRows"] == 0
+
+
+def test_key_that_may_not_read_files_can_not_ask_which_there_are(
+    tenant: Tenant, make_key: Callable[..., CommittingClient], waiting_file: File
+) -> None:
+    writer = make_key(Ability.DOCUMENTS_WRITE)
+    for file_id in (waiting_file.pk, "file-of-nobody"):
+        body = {"title": "About it", "fileId": file_id}
+        assert writer.post(f"{tenant.url}/documents", body, format="json").status_code == 403
+    assert writer.post(f"{tenant.url}/documents", {"title": "x"}, format="json").status_code == 201
 
 
 def test_each_save_is_a_version_and_any_can_be_brought_back(

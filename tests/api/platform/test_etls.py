@@ -292,3 +292,19 @@ def test_key_without_the_verb_is_refused(
     assert reader.get(url).status_code == 200
     assert reader.put(url, {"isEnabled": False}, format="json").status_code == 403
     assert make_key(Ability.KB_MANAGE).get(url).status_code == 403
+
+
+def test_key_that_may_not_read_files_is_told_nothing_of_them(
+    etls_url: str, make: Callable[..., Any], make_key: Callable[..., CommittingClient], waiting_file: File
+) -> None:
+    url = f"{etls_url}/{make().json()['etlId']}"
+    blind = make_key(Ability.ETLS_READ, Ability.ETLS_MANAGE)
+    for path in ("test", "run"):
+        answers = [
+            blind.post(f"{url}/{path}", {"fileId": file_id}, format="json")
+            for file_id in (waiting_file.pk, "file-of-nobody")
+        ]
+        assert [answer.status_code for answer in answers] == [403, 403], path
+    assert blind.post(f"{url}/test", {}, format="json").status_code == 403
+    seeing = make_key(Ability.ETLS_READ, Ability.FILES_READ)
+    assert seeing.post(f"{url}/test", {}, format="json").status_code == 200

@@ -50,7 +50,7 @@ class AgentUpdateSerializer(serializers.Serializer):
         max_length=MAX_KNOWLEDGE_BASES,
         required=False,
         help_text="What it searches, as far as whoever starts it may read it. None: the knowledge base of the run's "
-        "file. The agent's personal one always.",
+        "file, and without a file all of the organization's. The agent's personal one always.",
     )
     tools = TextListField(
         max_item_chars=40,

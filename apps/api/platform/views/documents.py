@@ -91,6 +91,7 @@ class DocumentsView(DocumentsOfOrganizationView):
         file = rows.filter(knowledge_base__in=self.visible_knowledge_bases()).first()
         if file is None:
             raise NotFound("There is no such file.")
+        self.access.require(Ability.FILES_READ)
         return file
 
 

@@ -47,7 +47,8 @@ class EtlView(KnowledgeBaseView):
         return etl
 
     def file(self, file_id: str) -> File:
-        """Raises NotFound for one that is not in the ETL's knowledge base."""
+        """Raises NotFound for one that is not in the ETL's knowledge base, and PermissionDenied."""
+        self.access.require(Ability.FILES_READ)
         file = self.files().select_related("knowledge_base").filter(pk=file_id).first()
         if file is None:
             raise NotFound("There is no such file.")
@@ -200,7 +201,8 @@ class EtlTestView(EtlView):
         tags=TAGS,
         summary="See which files match now, running nothing",
         description=(
-            "The files for which all conditions together hold now, newest first, with what each condition found. With "
+            "The files for which all conditions together hold now, newest first, with what each condition found. It "
+            "takes `files.read` too, since it tells of files. With "
             f"`fileId` that file alone, whether it matches or not. At most the {MAX_LOOKED_AT:,} newest files of the "
             "knowledge base are looked at."
         ),
@@ -232,6 +234,7 @@ class EtlEventsView(EtlView):
         parameters=[s.EtlEventPageQuery],
         responses={200: s.EtlEventPageSerializer, **problems(400, 403, 404)},
     )
+        self.access.require(Ability.FILES_READ)
     def get(self, request: Request, **_: str) -> Response:
         query = self.validated_query(s.EtlEventPageQuery)
         rows = Event.objects.filter(subject_id=self.etl.pk)

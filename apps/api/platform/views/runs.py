@@ -88,8 +88,7 @@ class StartingView(RunsOfOrganizationView):
 
     def _bounds(self) -> dict[str, Any]:
         """A run that a key starts may do no more than the key."""
-        key = self.access.key
-        return {"abilities": self.access.key_abilities, "key_id": key.pk} if key else {}
+        return {"abilities": self.access.key_abilities, "key_id": self.access.key_id}
 
 
 class RunsView(RunsOfOrganizationView):
@@ -149,12 +148,19 @@ class RetryView(RunView):
         operation_id="retryRun",
         tags=TAGS,
         summary="Try a failed run again",
-        description="It goes on at the step that failed, with what the steps before it left. 409 unless it is FAILED.",
+        description=(
+            "It goes on at the step that failed, with what the steps before it left. It acts for whom it did, and may "
+            "do no more than you may, with the key you came with. 409 unless it is FAILED."
+        ),
         request=None,
         responses={202: s.RunSerializer, **problems(403, 404, 409)},
     )
     def post(self, request: Request, **_: str) -> Response:
-        return self.answer(s.RunSerializer(retry_run(self.run, actor_id=self.access.user.pk)), status=202)
+        access = self.access
+        again = retry_run(
+            self.run, actor_id=access.user.pk, abilities=access.abilities, key_id=access.key_id
+        )
+        return self.answer(s.RunSerializer(again), status=202)
 
 
 class CancelView(RunView):
