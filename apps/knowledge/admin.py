@@ -1,13 +1,15 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.base.admin import ReadOnlyAdmin
+from apps.base.admin import ReadOnlyAdmin, ServiceAdmin
 from apps.base.errors import CommonplaceError
 from apps.events.models import Event
 from apps.knowledge.files import delete_file, reindex
@@ -17,10 +19,8 @@ from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import tenant_scope
 
 
-class ServiceDeletionMixin:
+class ServiceDeletionMixin(admin.ModelAdmin):
     """Deleting goes through ``delete_row``, one row at a time, inside the row's tenant; a refusal is shown."""
-
-    message_user: Callable[..., None]
 
     def delete_row(self, request: HttpRequest, row: Any) -> None:
         raise NotImplementedError
@@ -32,19 +32,41 @@ class ServiceDeletionMixin:
         return names, {str(row._meta.verbose_name_plural): len(rows) for row in rows[:1]}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self.delete_queryset(request, [obj])
+        with tenant_scope(obj.organization_id):
+            self.delete_row(request, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Any]) -> None:
-        for row in queryset:
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except CommonplaceError as error:  # which rolled its transaction back
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        if "delete_selected" in actions:
+            actions["delete_selected"] = (type(self)._delete_selected, *actions["delete_selected"][1:])
+        return actions
+
+    def _delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Django's asks first, and says what stands in the way; of each row is then told what became of it."""
+        if not request.POST.get("post") or self.get_deleted_objects(queryset, request)[3]:
+            return delete_selected(self, request, queryset)
+        deleted = 0
+        for row in list(queryset):
             try:
-                with tenant_scope(row.organization_id):
-                    self.delete_row(request, row)
+                with transaction.atomic():
+                    self.log_deletions(request, [row])
+                    self.delete_model(request, row)
+                deleted += 1
             except CommonplaceError as error:
                 self.message_user(request, f"{row}: {error.message}", messages.ERROR)
+        self.message_user(request, f"Deleted: {deleted}.", messages.SUCCESS if deleted else messages.WARNING)
+        return None
 
 
 @admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(ServiceDeletionMixin, admin.ModelAdmin):
+class KnowledgeBaseAdmin(ServiceDeletionMixin, ServiceAdmin):
     list_display = ("title", "id", "organization", "type", "is_default", "is_public", "creator", "created_at")
     list_filter = ("type", "is_default", "is_public")
     list_select_related = ("organization", "creator")
@@ -119,6 +141,10 @@ class FileAdmin(ServiceDeletionMixin, admin.ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The list has actions. A form, though it had no fields, would write the row as it was when it was read.
+        return obj is None and super().has_change_permission(request, obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         columns = [field.name for field in File._meta.concrete_fields]
