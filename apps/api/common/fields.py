@@ -120,7 +120,7 @@ class StrictChoiceField(serializers.ChoiceField):
 class StrictMultipleChoiceField(serializers.MultipleChoiceField):
     """Some of several words, in a list: DRF's own takes an object for the list of its names."""
 
-    def to_internal_value(self, data: Any) -> set[Any]:
+    def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, list):
             self.fail("not_a_list", input_type=type(data).__name__)
         return super().to_internal_value(data)

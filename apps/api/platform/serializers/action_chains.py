@@ -1,16 +1,16 @@
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
-from rest_framework import serializers
-
 from apps.agents.actions.registry import ACTIONS, action
 from apps.agents.chains import MAX_STEPS, STEP_NAME
 from apps.agents.models import ActionChain
-from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.json_fields import JsonListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.platform.serializers.agents import AGENT
 
 CHAIN_INPUT: dict[str, Any] = {
