@@ -51,6 +51,8 @@ def test_every_operation_is_told_completely(dialect: Dialect) -> None:
                 assert content["application/json"]["examples"], where
             for status, response in operation["responses"].items():
                 assert response["content"]["application/json"]["schema"], (where, status)
+                for content_type, told in response["content"].items():
+                    assert told.get("examples"), (where, status, content_type)
     assert len(set(operation_ids)) == len(operation_ids)
 
 
