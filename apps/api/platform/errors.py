@@ -81,8 +81,8 @@ _PROBLEMS = {
         Problem(422, "idempotency_key_reused", "This Idempotency-Key was used for another request."),
     ),
     429: (
-        "Too much at once: calls (`rate_limited`), files that wait to be processed (`queue_full`), or runs that wait to "
-        "be carried out (`run_queue_full`). `Retry-After` says when to try again.",
+        "Too much at once: calls (`rate_limited`), files that wait to be processed (`queue_full`), or runs that "
+        "wait to be carried out (`run_queue_full`). `Retry-After` says when to try again.",
         Problem(429, "rate_limited", "Too many requests: the limit of 60 is reached. Try again in 12 s."),
     ),
     500: (
