@@ -87,11 +87,11 @@ class DocumentsView(DocumentsOfOrganizationView):
         """Raises NotFound for one that the caller can't see."""
         if not file_id:
             return None
+        self.access.require(Ability.FILES_READ)
         rows = File.objects.select_related("knowledge_base").filter(pk=file_id)
         file = rows.filter(knowledge_base__in=self.visible_knowledge_bases()).first()
         if file is None:
             raise NotFound("There is no such file.")
-        self.access.require(Ability.FILES_READ)
         return file
 
 

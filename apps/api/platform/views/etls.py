@@ -212,6 +212,7 @@ class EtlTestView(EtlView):
     )
     def post(self, request: Request, **_: str) -> Response:
         etl, query = self.etl, self.validated_query(PageQuery)
+        self.access.require(Ability.FILES_READ)
         offset = query["cursor"]
         if file_id := self.validated().get("fileId"):
             trials, total = [try_on(etl, self.file(file_id))], 1
@@ -234,7 +235,6 @@ class EtlEventsView(EtlView):
         parameters=[s.EtlEventPageQuery],
         responses={200: s.EtlEventPageSerializer, **problems(400, 403, 404)},
     )
-        self.access.require(Ability.FILES_READ)
     def get(self, request: Request, **_: str) -> Response:
         query = self.validated_query(s.EtlEventPageQuery)
         rows = Event.objects.filter(subject_id=self.etl.pk)
