@@ -14,7 +14,9 @@ from django.db import InterfaceError, OperationalError, connection
 from apps.agents import claims
 from apps.agents.claims import Hold, HoldLost
 from apps.agents.steps import StepFailed, carry_out
+from apps.agents.waiting import wait_for_file
 from apps.base.errors import CommonplaceError
+from apps.knowledge.reading import FileNotReadyYet
 from apps.orgs.scope import tenant_scope
 from workers.pipeline import surroundings
 from workers.pipeline.endings import write_down
@@ -76,6 +78,8 @@ def _end_of(hold: Hold, failure: StepFailed) -> Callable[[], None]:
         fault = InternalError()
     if not (fault.retryable and failure.may_be_repeated):
         return partial(claims.fail, hold, fault, number=failure.number)
+    if isinstance(fault, FileNotReadyYet) and failure.number is not None:
+        return partial(wait_for_file, hold, number=failure.number, error=fault)
     logger.warning("%s: %s", hold.run.pk, fault.message)
     if not isinstance(error, CommonplaceError):
         surroundings.doubt()

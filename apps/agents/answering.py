@@ -22,7 +22,7 @@ from apps.agents.tools.registry import TOOLS, tool
 from apps.agents.tools.writing import WriteDocument
 from apps.base.errors import CommonplaceError, ValidationFailed
 from apps.knowledge.models import KnowledgeBase
-from apps.knowledge.reading import read_file
+from apps.knowledge.reading import FileNotReadyYet, ensure_settled, read_file
 from apps.knowledge.search import search
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.roles import Ability
@@ -34,7 +34,8 @@ MAX_ROUNDS = 8  # questions to the model in one step; in the last it has no tool
 def answer(agent: Agent, prompt: str, context: StepContext) -> str:
     """What the agent says. It has the run's rights as far as who answers for the agent has them.
 
-    Raises HoldLost, CommonplaceError; NotShared for the agent of others in a run that may have read what only the one
+    Raises HoldLost, CommonplaceError; FileNotReadyYet before anything is done, when the run's file is yet to be read;
+    NotShared for the agent of others in a run that may have read what only the one
     it acts for may see: what it is told it could pass on.
     """
     context = replace(context, principal=context.principal.with_agent(agent))
@@ -43,6 +44,8 @@ def answer(agent: Agent, prompt: str, context: StepContext) -> str:
     if not (prompt.strip() or agent.instructions.strip() or context.run.file_id):
         raise ValidationFailed("The agent has nothing to go by: no prompt, no instructions and no file.")
     toolbox = Toolbox(context, knowledge_bases_of(agent, context))
+    if context.run.file_id:
+        ensure_settled(readable_file("", toolbox))
     if gateway.is_configured():
         return _converse(agent, prompt, toolbox)
     said = _extract(agent, prompt, toolbox)
@@ -111,7 +114,7 @@ def _used(call: ToolCall, names: set[str], toolbox: Toolbox) -> Message:
     except ValidationError as error:
         result = {"error": str(error)}
     except CommonplaceError as error:
-        if error.retryable:
+        if error.retryable and not isinstance(error, FileNotReadyYet):
             raise
         result = {"error": error.message}
     content = json.dumps(result, ensure_ascii=False)[: settings.LLM_CONTEXT_CHARS]

@@ -8,6 +8,7 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
+        from apps.agents import waiting  # noqa: F401 - its receiver
         from apps.agents.checks import check_registries
 
         register(check_registries)

@@ -132,6 +132,17 @@ def release(hold: Hold, *, number: int | None = None, error: CommonplaceError | 
         fail(hold, error, number=number)
         return
     pause = pause_after_faults(failures) if error else timedelta()
+    _give_back(hold, pause, failures, number=number, error=error)
+
+
+def put_off(hold: Hold, *, number: int, error: CommonplaceError, pause: timedelta) -> None:
+    """Give the run back for so long: what this step needs is yet to come, which is no fault. Raises HoldLost."""
+    _give_back(hold, pause, hold.run.transient_failures, number=number, error=error)
+
+
+def _give_back(
+    hold: Hold, pause: timedelta, failures: int, *, number: int | None, error: CommonplaceError | None
+) -> None:
     with held(hold) as run:
         if error and number is not None:
             _change_step(

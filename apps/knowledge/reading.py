@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apps.base.errors import Conflict
+from apps.base.errors import Conflict, TemporarilyUnavailable
 from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.statuses import ON_ITS_WAY
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Chunk, RevisionAddress
 
 MAX_CHUNKS = 20_000  # some thousand pages: what is read is held in memory
+
+
+class FileNotReadyYet(TemporarilyUnavailable):
+    code = "file_not_ready_yet"
+    default_message = "The file is on its way to READY."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,18 @@ class FileText:
         return "".join(pieces)[start : start + max_chars]
 
 
+def ensure_settled(file: File) -> None:
+    """Raises FileNotReadyYet for one that has no text and is about to have it."""
+    if not file.live_revision and file.status in ON_ITS_WAY:
+        raise FileNotReadyYet
+
+
 def read_file(file: File) -> FileText:
-    """The live revision, of at most ``MAX_CHUNKS`` chunks. Raises Conflict for a file that has none, and
-    IndexUnavailable."""
+    """The live revision, of at most ``MAX_CHUNKS`` chunks. Raises FileNotReadyYet for a file that will have one,
+    Conflict for one that has none, and IndexUnavailable."""
+    ensure_settled(file)
     if not file.live_revision:
-        raise Conflict("This file has no text yet: it was not READY so far.")
+        raise Conflict(f"This file has no text. {file.status_message}".strip())
     model = KnowledgeBase.objects.values_list("embedding_model", flat=True).get(pk=file.knowledge_base_id)
     address = RevisionAddress(
         file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, model

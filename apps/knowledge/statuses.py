@@ -11,6 +11,9 @@ class FileStatus(models.TextChoices):
     ERROR = "ERROR"
 
 
+ON_ITS_WAY = frozenset({FileStatus.WAITING_UPLOAD, FileStatus.ENQUEUED, FileStatus.PROCESSING})
+
+
 class EmbeddingMode(models.TextChoices):
     TEXT = "TEXT"  # the text layer where there is one, OCR for pages that have none
     OCR = "OCR"  # every page is read from its picture, whatever its text layer says
