@@ -18,8 +18,10 @@ from rest_framework.test import APIClient
 from apps.accounts.models import User
 from apps.knowledge.knowledge_bases import default_library
 from apps.knowledge.models import File, KnowledgeBase
+from apps.orgs import refusals
 from apps.orgs.keys import create_api_key
 from apps.orgs.models import Organization, Plan
+from apps.orgs.roles import Ability
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from tests.queues import run_queued_tasks
@@ -36,6 +38,12 @@ def topology(request: pytest.FixtureRequest) -> str:
 def _empty_broker() -> None:
     """No test sees the messages of the one before."""
     redis.Redis.from_url(settings.BROKER_URL).flushall()
+
+
+@pytest.fixture(autouse=True)
+def _no_refused_keys() -> None:
+    """No test writes down what this process counted in the one before."""
+    refusals.window.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,7 +115,7 @@ def make_tenant(db: None) -> Callable[[str], Tenant]:
         Plan.objects.get_or_create(name="local")  # which a test that commits may have flushed
         owner = User.objects.create_user(f"{name.lower()}@example.com", "correct horse battery")
         organization = create_organization(name=name, owner=owner)
-        _, secret = create_api_key(organization=organization, user=owner, name="tests")
+        _, secret = create_api_key(organization=organization, user=owner, name="tests", scopes=tuple(Ability))
         with tenant_scope(organization.pk):
             library = default_library()
         return Tenant(organization, owner, library, secret)

@@ -55,6 +55,16 @@ def carried_out_by(run: dict[str, Any], *, user_id: str, key_id: str) -> Iterato
         _current.reset(token)
 
 
+@contextmanager
+def resuming(origin: Origin) -> Iterator[None]:
+    """What is done later for somebody who asked then."""
+    token = _current.set(origin)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def note_caller(user_id: str, *, key_id: str = "") -> None:
     """From here to the end of the request this is who asked. Nothing outside of one."""
     if _current.get() is not _NOBODY:

@@ -8,8 +8,34 @@ from apps.accounts.models import User
 from apps.base.errors import NotFound, PermissionDenied
 from apps.orgs.models import ApiKey, Membership, Organization
 from apps.orgs.prepared import PreparedQuery
+from apps.orgs.refusals import RefusalReason
 from apps.orgs.roles import ABILITIES, Ability, Role
 from apps.orgs.scope import system_scope
+
+
+class AbilityMissing(PermissionDenied):
+    """The caller's role, or their key's scopes, do not allow it."""
+
+    def __init__(self, ability: Ability, message: str = "") -> None:
+        self.ability = ability
+        super().__init__(
+            message
+            or f"This needs '{ability}', which your role here, or your API key's scopes, do not allow."
+        )
+
+
+class SessionNeeded(PermissionDenied):
+    """No key may do this, whatever its scopes."""
+
+    reason = RefusalReason.SESSION
+
+
+class OutOfReach(NotFound):
+    """The caller's key does not reach it, whether it exists or not; looks like any other NotFound."""
+
+    def __init__(self, message: str, reason: RefusalReason) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +50,9 @@ class Access:
     is_operator: bool = False  # who is let in by the admin site, and by no membership
 
     def require(self, ability: Ability) -> None:
-        """Raises PermissionDenied when the role, or the key's scopes, do not allow it."""
+        """Raises AbilityMissing when the role, or the key's scopes, do not allow it."""
         if ability not in self.abilities:
-            raise PermissionDenied(
-                f"This needs '{ability}', which your role here, or your API key's scopes, do not allow."
-            )
+            raise AbilityMissing(ability)
 
     @property
     def key_id(self) -> str:
@@ -47,6 +71,13 @@ class Access:
             return None
         return frozenset(self.key.knowledge_base_ids)
 
+    def no_such_knowledge_base(self, knowledge_base_id: str) -> NotFound:
+        """What to raise for one that the caller does not find."""
+        bound_to, message = self.knowledge_base_ids, "There is no such knowledge base."
+        if bound_to is None or knowledge_base_id in bound_to:
+            return NotFound(message)
+        return OutOfReach(message, RefusalReason.KNOWLEDGE_BASE)
+
 
 def organizations_of(user: User, key: ApiKey | None) -> QuerySet[Organization]:
     """The organizations the caller belongs to; a key sees its own only."""
@@ -63,7 +94,7 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
     Raises NotFound, the same for one that does not exist and one that the caller does not belong to.
     """
     if key is not None and key.organization_id != organization_id:
-        raise NotFound("There is no such organization.")
+        raise OutOfReach("There is no such organization.", RefusalReason.OTHER_ORGANIZATION)
     with system_scope("a caller's own membership"):
         if key is not None:  # which was read with its organization
             found = [(role, key.organization) for role in _roles(organization_id, user.pk)]

@@ -2,20 +2,21 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
-from apps.orgs.access import Access
+from apps.orgs.access import AbilityMissing, Access, SessionNeeded
 from apps.orgs.models import ApiKey, Membership, Organization
 from apps.orgs.prepared import PreparedQuery
 from apps.orgs.refusals import RefusalReason, note_refusal
-from apps.orgs.roles import KNOWLEDGE_BASE_ABILITIES, Ability
+from apps.orgs.roles import DEFAULT_SCOPES, KNOWLEDGE_BASE_ABILITIES, NAMED_ONLY, Ability
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.signals import announce
 
@@ -30,7 +31,7 @@ def create_api_key(
     organization: Organization,
     user: User,
     name: str,
-    scopes: Collection[Ability] = tuple(Ability),
+    scopes: Collection[Ability] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
     knowledge_base_ids: Collection[str] | None = None,
     made_by: ApiKey | None = None,
@@ -51,7 +52,7 @@ def create_api_key(
             expires_at=expires_at,
             knowledge_base_ids=None if knowledge_base_ids is None else sorted(knowledge_base_ids),
         )
-        _announce("api_key.created", key, scopes=key.scopes, knowledgeBaseIds=key.knowledge_base_ids)
+        _announce("api_key.created", key, **_reach(key), knowledgeBaseIds=key.knowledge_base_ids)
     return key, secret
 
 
@@ -65,24 +66,22 @@ def make_key(
     knowledge_base_ids: Collection[str] | None = None,
 ) -> tuple[ApiKey, str]:
     """A key of the caller's own, with ``create_api_key``'s answer. It never can do, or reach, or last, more than what
-    the caller came with; without ``scopes`` it can do all of that. One made by a key is revoked with it.
+    the caller came with; without ``scopes`` it can do all of that but what is ``NAMED_ONLY``. One made by a key is
+    revoked with it.
 
     Raises PermissionDenied for more, and for the secret of before a rotation; ValidationFailed for what no such key
     can have; NotFound when the caller is no member any more, or their key revoked. That the knowledge bases exist and
     are the caller's is the caller's to check.
     """
     _require_lasting_secret(access)
-    grantable = (
-        access.abilities if knowledge_base_ids is None else access.abilities & KNOWLEDGE_BASE_ABILITIES
-    )
-    wanted = grantable if scopes is None else frozenset(scopes)
-    if knowledge_base_ids is not None and (beyond := wanted - KNOWLEDGE_BASE_ABILITIES):
-        reason = f"A key that is bound to knowledge bases can't have {_listed(beyond)}."
-        raise ValidationFailed(reason, fields={"scopes": [reason]})
-    if beyond := wanted - grantable:
-        raise PermissionDenied(f"A key can't be given what its maker does not have: {_listed(beyond)}.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise ValidationFailed(fields={"expires_at": ["This is in the past."]})
+    is_bound = knowledge_base_ids is not None
+    if scopes is None:
+        wanted = access.abilities - NAMED_ONLY
+        wanted = wanted & KNOWLEDGE_BASE_ABILITIES if is_bound else wanted
+    else:
+        wanted = frozenset(scopes)
+    _check_scopes(wanted, access, is_bound=is_bound)
+    _check_expiry(expires_at)
     if access.key is not None and access.key.expires_at is not None:
         if expires_at is not None and expires_at > access.key.expires_at:
             raise PermissionDenied("A key can't outlast the key that makes it.")
@@ -95,7 +94,7 @@ def make_key(
         raise NotFound("There is no such organization.")
     if ApiKey.objects.filter(user=access.user, revoked_at=None).count() >= MAX_KEYS_PER_MEMBER:
         raise Conflict(f"You have {MAX_KEYS_PER_MEMBER} API keys. Revoke some first.")
-    return create_api_key(
+    key, secret = create_api_key(
         organization=access.organization,
         user=access.user,
         name=name,
@@ -104,13 +103,48 @@ def make_key(
         knowledge_base_ids=knowledge_base_ids,
         made_by=access.key,
     )
+    key.user_role = access.role
+    return key, secret
 
 
 def keys_of(access: Access) -> QuerySet[ApiKey]:
     """The keys that the caller may see and revoke, those that were revoked left out: their own, and everybody's with
-    ``keys.manage``."""
+    ``keys.manage``. Each with its ``user_role``."""
+    roles = Membership.objects.filter(user=OuterRef("user_id")).values("role")
     rows = ApiKey.objects.select_related("user").filter(revoked_at=None)
+    rows = rows.annotate(user_role=Subquery(roles))  # type: ignore[no-redef]  # it is declared, as no column
     return rows if Ability.KEYS_MANAGE in access.abilities else rows.filter(user=access.user)
+
+
+@transaction.atomic
+def update_key(access: Access, key: ApiKey, **changes: Any) -> ApiKey:
+    """Change its ``name``, ``scopes`` or ``expires_at``; what is left out stays. This is how a key comes to verbs that
+    were added after it was made.
+
+    Only its own user may, and in a session: a key that could widen itself, or another, would be no bound at all.
+    Raises SessionNeeded, PermissionDenied for somebody else's, AbilityMissing for a scope that the user's role does not
+    have, ValidationFailed for what no such key can have, NotFound for one revoked meanwhile.
+    """
+    if access.key is not None:
+        raise SessionNeeded("Sign in to change an API key: no key can, not even its own.")
+    if key.user_id != access.user.pk:
+        raise PermissionDenied("Only the member whose key it is can change it. You can revoke it.")
+    if "scopes" in changes:
+        _check_scopes(changes["scopes"], access, is_bound=key.knowledge_base_ids is not None)
+        changes["scopes"] = sorted(map(str, changes["scopes"]))
+    _check_expiry(changes.get("expires_at"))
+    row = _unrevoked(key).select_for_update().first()
+    if row is None:
+        raise NotFound("There is no such API key.")
+    changed = sorted(name for name, value in changes.items() if getattr(row, name) != value)
+    before = _reach(row)
+    for name in changed:
+        setattr(row, name, changes[name])
+    if changed:
+        row.save(update_fields=changed)
+        _announce("api_key.updated", row, changed=changed, before=before, **_reach(row))
+    row.user_role = access.role
+    return row
 
 
 @transaction.atomic
@@ -120,13 +154,16 @@ def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiK
 
     Only its own user may: a new secret of somebody else's key would be a way to act as them. Raises PermissionDenied
     for another's, for one that can do more than the key that the caller came with, and for the secret of before a
-    rotation, which is not to outlast its time; NotFound for one revoked meanwhile.
+    rotation, which is not to outlast its time; SessionNeeded for a key that is neither the caller's nor made by it:
+    its new secret would outlive the caller's; NotFound for one revoked meanwhile.
     """
     _require_lasting_secret(access)
     if key.user_id != access.user.pk:
         raise PermissionDenied("Only the member whose key it is can rotate it. You can revoke it.")
     caller = access.key
     if caller is not None and caller.pk != key.pk:
+        if key.made_by != caller.pk:
+            raise SessionNeeded("Sign in to rotate your other keys.")
         outlasts = caller.expires_at is not None and (
             key.expires_at is None or key.expires_at > caller.expires_at
         )
@@ -141,6 +178,7 @@ def rotate_key(access: Access, key: ApiKey, *, overlap: timedelta) -> tuple[ApiK
     row.secret_hash = _hash(secret)
     row.hint = secret[:HINT_CHARS]
     row.save()
+    row.user_role = access.role
     _announce("api_key.rotated", row, overlapSeconds=int(overlap.total_seconds()))
     return row, secret
 
@@ -225,6 +263,29 @@ def _unrevoked(key: ApiKey) -> QuerySet[ApiKey]:
     return rows
 
 
+def _check_scopes(wanted: Collection[Ability], access: Access, *, is_bound: bool) -> None:
+    """Raises ValidationFailed for what no such key can have, AbilityMissing for what the caller does not."""
+    if not wanted:
+        raise ValidationFailed("A key needs at least one scope.", fields={"scopes": ["Name at least one."]})
+    if is_bound and (beyond := set(wanted) - KNOWLEDGE_BASE_ABILITIES):
+        reason = f"A key that is bound to knowledge bases can't have {_listed(beyond)}."
+        raise ValidationFailed(reason, fields={"scopes": [reason]})
+    if beyond := set(wanted) - access.abilities:
+        told = f"A key can't be given what its maker does not have: {_listed(beyond)}."
+        raise AbilityMissing(min(beyond), told)
+
+
+def _check_expiry(expires_at: datetime | None) -> None:
+    """Raises ValidationFailed."""
+    if expires_at is not None and expires_at <= timezone.now():
+        raise ValidationFailed(fields={"expires_at": ["This is in the past."]})
+
+
+def _reach(key: ApiKey) -> dict[str, Any]:
+    """What the audit log tells of what a key can do, and until when."""
+    return {"scopes": key.scopes, "expiresAt": key.expires_at.isoformat() if key.expires_at else None}
+
+
 def _require_lasting_secret(access: Access) -> None:
     if access.key is not None and access.key.is_by_previous_secret:
         raise PermissionDenied("This secret was rotated out: it makes and rotates no keys. Use the new one.")
@@ -242,7 +303,7 @@ def _announce(kind: str, key: ApiKey, **payload: object) -> None:
     )
 
 
-def _listed(abilities: Collection[Ability]) -> str:
+def _listed(abilities: Iterable[Ability]) -> str:
     return ", ".join(sorted(abilities))
 
 

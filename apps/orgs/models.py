@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.base import identifiers
-from apps.orgs.roles import KNOWLEDGE_BASE_ABILITIES, Ability, Role
+from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
 from apps.orgs.tenancy import TenantManager, TenantModel
 from apps.orgs.usage_models import DailyStorage, DailyUsage, UsageBatch  # noqa: F401 - models are found here
 
@@ -133,6 +133,8 @@ class ApiKey(TenantModel):
     previous_secret_expires_at = models.DateTimeField(null=True, editable=False)
 
     is_by_previous_secret = False  # no column: whether the call came with that one
+    # Nor this: its user's role, where it was asked for; None for no member.
+    user_role: str | None = None
 
     objects = TenantManager()
 
@@ -148,6 +150,14 @@ class ApiKey(TenantModel):
         """What its scopes say; bound to knowledge bases, nothing that reaches beyond them."""
         scopes = frozenset(Ability(scope) for scope in self.scopes if scope in set(Ability))
         return scopes if self.knowledge_base_ids is None else scopes & KNOWLEDGE_BASE_ABILITIES
+
+    @property
+    def missing_scopes(self) -> list[str]:
+        """What its ``user_role`` allows and it does not: its maker left it out, or there was no such verb yet."""
+        role_allows = ABILITIES[Role(self.user_role)] if self.user_role else frozenset()
+        if self.knowledge_base_ids is not None:
+            role_allows &= KNOWLEDGE_BASE_ABILITIES
+        return sorted(role_allows - self.abilities)
 
     @property
     def is_usable(self) -> bool:

@@ -27,6 +27,7 @@ class Ability(models.TextChoices):
     ETLS_READ = "etls.read", "read ETLs and their runs, and try their conditions"
     KB_CREATE = "kb.create", "make knowledge bases"
     KB_MANAGE = "kb.manage", "change and delete knowledge bases"
+    KB_PUBLISH = "kb.publish", "open knowledge bases to members of other organizations, and close them"
     FILES_WRITE = "files.write", "upload, change, reindex and delete files"
     AGENTS_MANAGE = "agents.manage", "make, change and delete agents and action chains"
     AGENTS_RUN = "agents.run", "run agents and action chains, retry and cancel runs"
@@ -58,6 +59,7 @@ LEAST_ROLE: dict[Ability, Role] = {
     Ability.AGENTS_RUN: Role.EDITOR,
     Ability.DOCUMENTS_WRITE: Role.EDITOR,
     Ability.ETLS_MANAGE: Role.EDITOR,
+    Ability.KB_PUBLISH: Role.ADMIN,
     Ability.ORG_MANAGE: Role.ADMIN,
     Ability.MEMBERS_MANAGE: Role.ADMIN,
     Ability.KEYS_MANAGE: Role.ADMIN,
@@ -76,5 +78,8 @@ ABILITIES: dict[Role, frozenset[Ability]] = {
 KNOWLEDGE_BASE_ABILITIES = frozenset(
     {Ability.KB_READ, Ability.KB_SEARCH, Ability.KB_MANAGE, Ability.FILES_READ, Ability.FILES_WRITE}
 )
+# What a key has only if it is named: whoever found it in a script could end the organization, or make it theirs.
+NAMED_ONLY = frozenset({Ability.ORG_DELETE, Ability.OWNERS_MANAGE, Ability.MEMBERS_MANAGE})
+DEFAULT_SCOPES = frozenset(Ability) - NAMED_ONLY
 # What members of other organizations may do in a public knowledge base.
 GUEST_ABILITIES = KNOWLEDGE_BASE_ABILITIES & ABILITIES[Role.VIEWER]

@@ -54,6 +54,7 @@ def make_member(tenant: Tenant) -> Callable[[Role], tuple[User, CommittingClient
         user = User.objects.create_user(f"{role.lower()}@example.com", "correct horse battery")
         with tenant.scope():
             Membership.objects.create(organization=tenant.organization, user=user, role=role)
+        key = {"scopes": tuple(Ability)} | key
         _, secret = create_api_key(organization=tenant.organization, user=user, name="theirs", **key)
         return user, client_with_key(secret)
 

@@ -8,7 +8,6 @@ import pytest
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from apps.events.models import Event
-from apps.orgs import refusals
 from apps.orgs.scope import system_scope
 from tests.api.asgi_server import serving
 from tests.conftest import Tenant
@@ -37,7 +36,6 @@ def behind(trusted_proxies: list[str]) -> Any:
 def test_forwarded_address_is_believed_of_trusted_proxies_only(
     transactional_db: None, trusted: list[str], forwarded: str, address: str | None
 ) -> None:
-    refusals.minute.clear()
     headers = {"authorization": "Bearer cp_guess", "x-forwarded-for": forwarded, "user-agent": "probe"}
     with serving(behind(trusted)) as port:
         assert httpx.get(f"http://127.0.0.1:{port}/orgs", headers=headers).status_code == 401

@@ -76,6 +76,15 @@ def test_key_grants_no_more_than_its_users_role(tenant: Tenant) -> None:
     assert access.abilities == ABILITIES[Role.VIEWER]
 
 
+def test_key_does_not_end_the_organization_unless_that_is_named(tenant: Tenant) -> None:
+    key, _ = create_api_key(organization=tenant.organization, user=tenant.owner, name="by default")
+    assert set(Ability) - key.abilities == {
+        Ability.ORG_DELETE,
+        Ability.OWNERS_MANAGE,
+        Ability.MEMBERS_MANAGE,
+    }
+
+
 def test_key_without_scopes_is_refused(tenant: Tenant) -> None:
     with pytest.raises(ValidationFailed):
         create_api_key(organization=tenant.organization, user=tenant.owner, name="nothing", scopes=[])

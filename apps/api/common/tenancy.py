@@ -5,15 +5,17 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
+from rest_framework.exceptions import PermissionDenied as DrfPermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.api.common.authentication import caller_of, key_of
 from apps.api.common.metering import count_for_organization
 from apps.api.common.views import ApiView
 from apps.base.errors import PermissionDenied
-from apps.orgs.access import Access, access_to, organizations_of
+from apps.orgs.access import AbilityMissing, Access, access_to, organizations_of
 from apps.orgs.roles import Ability
 from apps.orgs.scope import tenant_scope
 
@@ -74,6 +76,11 @@ class TenantView(ApiView):
 
     def find_access(self, request: Request) -> Access:
         return access_to(self.kwargs["organization_id"], user=caller_of(request), key=key_of(request))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, DrfPermissionDenied) and self.is_inside:  # HasAbility's
+            self.note_refused_key(AbilityMissing(self.ability_for(self.request.method)))
+        return super().handle_exception(exc)
 
     def ability_for(self, method: str | None) -> Ability:
         return self.abilities.get(method or "", self.reads if method in SAFE_METHODS else self.writes)

@@ -29,6 +29,8 @@ from apps.api.common.parsers import JsonObjectParser
 from apps.api.common.renderers import BrowsableRenderer
 from apps.base.errors import CommonplaceError, TooLarge
 from apps.base.origin import note_caller
+from apps.orgs.access import AbilityMissing, OutOfReach, SessionNeeded
+from apps.orgs.refusals import RefusalReason, close_window, note_refusal
 
 
 class NoInputSerializer(serializers.Serializer):
@@ -99,8 +101,6 @@ class ApiView(APIView):
             )
             raise TooLarge(f"The body is larger than the limit of {settings.MAX_REQUEST_BYTES} bytes.")
         super().initial(request, *args, **kwargs)
-        key = key_of(request)
-        note_caller(str(request.user.pk or ""), key_id=key.pk if key else "")
 
     def perform_authentication(self, request: Request) -> None:
         """Find out who calls, and count the call for them. Raises RateLimited."""
@@ -109,6 +109,8 @@ class ApiView(APIView):
         except APIException:
             count_for_address(request._request)
             raise
+        key = key_of(request)
+        note_caller(str(request.user.pk or ""), key_id=key.pk if key else "")
         self.count(request)
 
     def count(self, request: Request) -> None:
@@ -118,8 +120,27 @@ class ApiView(APIView):
         else:
             count_for_address(request._request)
 
+    def handle_exception(self, exc: Exception) -> Response:
+        self.note_refused_key(exc)
+        return super().handle_exception(exc)
+
+    def note_refused_key(self, error: Exception) -> None:
+        """For the audit log: a key that works was refused for what it may not do, or does not reach. Here, where the
+        transaction is over that the refusal undid."""
+        if not isinstance(error, AbilityMissing | OutOfReach | SessionNeeded):
+            return
+        key = key_of(self.request)
+        if key is None:
+            return
+        if isinstance(error, AbilityMissing):
+            reason = RefusalReason.ROLE if error.ability in key.abilities else RefusalReason.SCOPE
+            note_refusal(reason, key=key, hint=key.hint, ability=str(error.ability))
+        else:
+            note_refusal(error.reason, key=key, hint=key.hint)
+
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Response:
         answer = super().finalize_response(request, response, *args, **kwargs)
+        close_window()
         asked: HttpRequest = getattr(request, "_request", request)
         if not is_counted(asked):  # it was refused before anybody asked whose it is
             with suppress(CommonplaceError):

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.events.models import Event
 from apps.knowledge.knowledge_bases import create_knowledge_base, update_knowledge_base
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.models import ApiKey
@@ -72,7 +73,8 @@ def test_key_is_never_given_more_than_its_maker_has(
     tenant: Tenant, make_member: MakeMember, make_key: MakeKey
 ) -> None:
     _, editor = make_member(Role.EDITOR)
-    assert set(make(editor, tenant)["scopes"]) == set(ABILITIES[Role.EDITOR])
+    made = make(editor, tenant)
+    assert (set(made["scopes"]), made["missingScopes"]) == (set(ABILITIES[Role.EDITOR]), [])
     make(editor, tenant, 403, scopes=["kb.read", "members.manage"])
     narrow = make_key(Ability.KEYS_OWN, Ability.KB_READ)
     assert make(narrow, tenant)["scopes"] == ["kb.read", "keys.own"]
@@ -160,14 +162,95 @@ def test_secret_from_before_a_rotation_does_not_outlast_its_time(
     make(old, tenant, 403)
 
 
-def test_key_rotates_no_key_that_can_do_more(
-    tenant: Tenant, make_key: MakeKey, api: CommittingClient
+def test_key_rotates_itself_and_those_that_it_made_alone(
+    api: CommittingClient, tenant: Tenant, make_key: MakeKey
 ) -> None:
-    strong = make(api, tenant)
-    url = f"{tenant.url}/api-keys/{strong['keyId']}/rotate"
-    assert make_key(Ability.KEYS_OWN, Ability.KB_READ).post(url, {}, format="json").status_code == 403
-    short = make_key(lifetime=timedelta(hours=1))
-    assert short.post(url, {}, format="json").status_code == 403
+    """Even where the other can do no more: its new secret would outlive a leaked one that is revoked."""
+    mine, other = make(api, tenant), make_key()
+    url = f"{tenant.url}/api-keys/{mine['keyId']}/rotate"
+    refused = other.post(url, {}, format="json")
+    assert refused.status_code == 403
+    assert refused.json()["error"]["message"] == "Sign in to rotate your other keys."
+    assert api.post(url, {}, format="json").status_code == 200  # which made it
+    assert session(tenant).post(url, {"overlapSeconds": 0}, format="json").status_code == 200
+
+
+def test_key_rotates_no_key_that_was_given_more_than_it_has(tenant: Tenant, make_key: MakeKey) -> None:
+    maker = make_key(Ability.KEYS_OWN, Ability.KB_READ)
+    made = make(maker, tenant)
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    assert maker.post(f"{url}/rotate", {}, format="json").status_code == 200
+    assert session(tenant).put(url, {"scopes": ["kb.read", "kb.manage"]}, format="json").status_code == 200
+    assert maker.post(f"{url}/rotate", {}, format="json").status_code == 403
+
+
+def test_key_is_changed_in_a_session_and_tells_what_it_lacks(api: CommittingClient, tenant: Tenant) -> None:
+    made = make(api, tenant, scopes=["kb.read"])
+    assert set(made["missingScopes"]) == set(Ability) - {"kb.read"}
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    said = {"name": "wider", "scopes": ["kb.read", "files.read"], "expiresAt": "2126-01-01T00:00:00Z"}
+    assert client_with_key(made["secret"]).get(f"{tenant.library_url}/files").status_code == 403
+    answer = session(tenant).put(url, said, format="json")
+    assert answer.status_code == 200, answer.content
+    assert {name: answer.json()[name] for name in said} == said | {"scopes": ["files.read", "kb.read"]}
+    assert answer.json() == api.get(url).json() | {"lastUsedAt": answer.json()["lastUsedAt"]}
+    assert client_with_key(made["secret"]).get(f"{tenant.library_url}/files").status_code == 200
+    with tenant.scope():
+        event = Event.objects.get(kind="api_key.updated")
+    assert event.payload["changed"] == ["expires_at", "name", "scopes"]
+    assert event.payload["before"] == {"scopes": ["kb.read"], "expiresAt": None}
+    assert event.payload["scopes"] == ["files.read", "kb.read"]
+    kept = session(tenant).put(url, {"expiresAt": None}, format="json").json()
+    assert (kept["name"], kept["expiresAt"]) == ("wider", None)
+
+
+def test_no_key_changes_a_key(api: CommittingClient, tenant: Tenant) -> None:
+    made = make(api, tenant, scopes=["keys.own"])
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    for client in (api, client_with_key(made["secret"])):
+        assert client.put(url, {"scopes": ["keys.own", "org.delete"]}, format="json").status_code == 403
+    assert api.get(url).json()["scopes"] == ["keys.own"]
+
+
+def test_key_is_given_nothing_beyond_its_users_role_and_by_nobody_else(
+    api: CommittingClient, tenant: Tenant, make_member: MakeMember
+) -> None:
+    editor, client = make_member(Role.EDITOR, scopes=(Ability.KB_READ, Ability.KEYS_OWN))
+    made = make(client, tenant, scopes=["kb.read"])
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    theirs = CommittingClient()
+    theirs.force_login(editor)
+    for scopes, status in ((["members.manage"], 403), ([], 400), (["everything"], 400), (["kb.manage"], 200)):
+        assert theirs.put(url, {"scopes": scopes}, format="json").status_code == status, scopes
+    assert theirs.put(url, {"expiresAt": "2020-01-01T00:00:00Z"}, format="json").status_code == 400
+    assert session(tenant).put(url, {"name": "mine"}, format="json").status_code == 403
+    assert api.delete(url).status_code == 200
+    assert theirs.put(url, {"name": "back"}, format="json").status_code == 404
+
+
+def test_bound_key_stays_within_what_bound_keys_can_have(
+    api: CommittingClient, tenant: Tenant, shelf: KnowledgeBase
+) -> None:
+    made = make(api, tenant, scopes=["kb.read"], knowledgeBaseIds=[shelf.pk])
+    assert set(made["missingScopes"]) == KNOWLEDGE_BASE_ABILITIES - {"kb.read"}
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    assert session(tenant).put(url, {"scopes": ["members.read"]}, format="json").status_code == 400
+
+
+def test_key_without_scopes_can_not_end_the_organization_and_one_that_names_it_can(
+    api: CommittingClient, tenant: Tenant
+) -> None:
+    made = make(api, tenant)
+    assert made["missingScopes"] == ["members.manage", "org.delete", "owners.manage"]
+    assert client_with_key(made["secret"]).delete(tenant.url).status_code == 403
+    named = make(api, tenant, scopes=["org.delete"])
+    assert client_with_key(named["secret"]).delete(tenant.url).status_code == 200
+
+
+def session(tenant: Tenant) -> CommittingClient:
+    client = CommittingClient()
+    client.force_login(tenant.owner)
+    return client
 
 
 def test_bound_key_sees_its_own_knowledge_bases_only(

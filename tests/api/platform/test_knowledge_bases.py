@@ -99,6 +99,30 @@ def test_personal_knowledge_base_is_its_creators_alone(
     assert admin.delete(mine).status_code == 404
 
 
+def test_opening_a_knowledge_base_takes_an_admin_and_a_key_that_says_so(
+    tenant: Tenant,
+    make_member: Callable[..., tuple[User, CommittingClient]],
+    make_key: Callable[..., CommittingClient],
+) -> None:
+    body = {"title": "Shared", "llmDescription": "For all."}
+
+    def put(client: CommittingClient, **said: bool) -> int:
+        status: int = client.put(tenant.library_url, body | said, format="json").status_code
+        return status
+
+    _, editor = make_member(Role.EDITOR)
+    _, admin = make_member(Role.ADMIN)
+    assert [put(editor), put(editor, isPublic=False), put(editor, isPublic=True)] == [200, 200, 403]
+    assert put(make_key(Ability.KB_MANAGE), isPublic=True) == 403
+    assert put(make_key(Ability.KB_MANAGE, Ability.KB_PUBLISH), isPublic=True) == 200
+    # Whoever sends back what they read changes nothing of it; closing takes the same as opening.
+    assert [put(editor, isPublic=True), put(editor, isPublic=False), put(admin, isPublic=False)] == [
+        200,
+        403,
+        200,
+    ]
+
+
 def test_personal_knowledge_base_can_not_be_public(
     api: CommittingClient, tenant: Tenant, personal: KnowledgeBase
 ) -> None:

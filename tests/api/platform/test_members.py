@@ -146,7 +146,7 @@ def test_anybody_else_leaves_and_their_keys_end(
     with tenant.scope():
         assert not ApiKey.objects.filter(user=viewer, revoked_at=None).exists()
         kinds = Event.objects.filter(actor_id=viewer.pk, is_audit=True).values_list("kind", flat=True)
-        assert list(kinds) == ["api_key.revoked", "member.left"]
+        assert list(kinds) == ["api_key.refused", "api_key.revoked", "member.left"]
     anonymous.force_login(viewer)
     assert anonymous.get(tenant.url).status_code == 404
     # And joining anew brings no old key back.

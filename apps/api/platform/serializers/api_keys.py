@@ -1,3 +1,5 @@
+from typing import Any
+
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
@@ -22,6 +24,7 @@ API_KEY = {
     "hint": "cp_3fTq9",
     "userId": "user-01k9a3bz4e6g8h0j2k4m6n8p0q",
     "scopes": ["kb.search"],
+    "missingScopes": ["files.read", "files.write", "kb.manage", "kb.read"],
     "knowledgeBaseIds": ["kb-01k9a3d2f5w8r1s4t7y0z3b6cd"],
     "createdAt": "2026-01-05T09:30:00.000000Z",
     "expiresAt": None,
@@ -29,6 +32,14 @@ API_KEY = {
     "previousSecretExpiresAt": None,
 }
 SECRET = "cp_3fTq9Zk2m5p8s1v4x7z0abXcVbNm1Qw2Er3Ty4Ui5Op6"  # noqa: S105 - an example
+
+
+class ScopesField(StrictMultipleChoiceField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=Ability.choices, required=False, allow_empty=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return {Ability(scope) for scope in super().to_internal_value(data)}
 
 
 @extend_schema_serializer(
@@ -42,11 +53,9 @@ SECRET = "cp_3fTq9Zk2m5p8s1v4x7z0abXcVbNm1Qw2Er3Ty4Ui5Op6"  # noqa: S105 - an ex
 )
 class ApiKeyInputSerializer(serializers.Serializer):
     name = StrictCharField(max_length=100)
-    scopes = StrictMultipleChoiceField(
-        choices=Ability.choices,
-        required=False,
-        allow_empty=False,
-        help_text="What it may do, as far as its user may. Left out: all that its maker may.",
+    scopes = ScopesField(
+        help_text="What it may do, as far as its user may. Left out: all that its maker may, but `members.manage`, "
+        "`owners.manage` and `org.delete`."
     )
     expiresAt = serializers.DateTimeField(source="expires_at", required=False, allow_null=True)
     knowledgeBaseIds = TextListField(
@@ -58,6 +67,25 @@ class ApiKeyInputSerializer(serializers.Serializer):
         allow_empty=False,
         help_text="The only knowledge bases it reaches, in searches and lists too; everything else does not exist "
         "for it. Such a key has scopes of knowledge bases and files only. Left out or null: all.",
+    )
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Let it write, too",
+            value={"scopes": ["kb.read", "kb.search", "files.read", "files.write"]},
+            request_only=True,
+        )
+    ]
+)
+class ApiKeyUpdateSerializer(serializers.Serializer):
+    """What is left out stays as it is."""
+
+    name = StrictCharField(max_length=100, required=False)
+    scopes = ScopesField(help_text="All that it is to have, as far as its user's role allows.")
+    expiresAt = serializers.DateTimeField(
+        source="expires_at", required=False, allow_null=True, help_text="Null: it does not end."
     )
 
 
@@ -83,6 +111,12 @@ class ApiKeySerializer(serializers.Serializer):
     hint = serializers.CharField(help_text="How the secret begins.")
     userId = serializers.CharField(source="user_id", help_text="Whose it is.")
     scopes = serializers.ListField(child=serializers.CharField())
+    missingScopes = serializers.ListField(
+        source="missing_scopes",
+        child=serializers.CharField(),
+        help_text="What its user's role allows and it does not: verbs that were left out, or that there were not yet. "
+        "A PUT adds them.",
+    )
     knowledgeBaseIds = serializers.ListField(
         source="knowledge_base_ids", child=serializers.CharField(), allow_null=True
     )

@@ -12,7 +12,7 @@ from apps.api.platform.errors import problems
 from apps.api.platform.serializers import api_keys as s
 from apps.api.platform.views.base import OrganizationView
 from apps.base.errors import NotFound
-from apps.orgs.keys import keys_of, make_key, revoke_key, rotate_key
+from apps.orgs.keys import keys_of, make_key, revoke_key, rotate_key, update_key
 from apps.orgs.models import ApiKey
 from apps.orgs.roles import Ability
 
@@ -54,7 +54,8 @@ class ApiKeysView(_KeysView):
         summary="Make an API key",
         description=(
             "A key of the caller's own. `secret` is in this answer only. It can't be given more than the caller has: "
-            "a scope beyond that is a 403, and a key made by a key ends with it at the latest."
+            "a scope beyond that is a 403, and a key made by a key ends with it at the latest. Without `scopes` it has "
+            "all that the caller has, but `members.manage`, `owners.manage` and `org.delete`: these are to be named."
         ),
         request=s.ApiKeyInputSerializer,
         responses={201: s.ApiKeyWithSecretSerializer, **problems(403, 404, 409, body=True)},
@@ -63,8 +64,6 @@ class ApiKeysView(_KeysView):
         body = self.validated()
         if body.get("knowledge_base_ids") is not None:
             self.check_knowledge_bases(body["knowledge_base_ids"])
-        if "scopes" in body:
-            body["scopes"] = {Ability(scope) for scope in body["scopes"]}
         key, secret = make_key(self.access, **body)
         return self.answer_with_secret(key, secret, status=201)
 
@@ -92,6 +91,7 @@ class ApiKeyView(_KeyView):
 
     name = "API key"
     below = {"Rotate": "rotate"}
+    inputs = {"PUT": s.ApiKeyUpdateSerializer}
 
     @extend_schema(
         operation_id="getApiKey",
@@ -101,6 +101,21 @@ class ApiKeyView(_KeyView):
     )
     def get(self, request: Request, **_: str) -> Response:
         return self.answer(s.ApiKeySerializer(self.key))
+
+    @extend_schema(
+        operation_id="updateApiKey",
+        tags=TAGS,
+        summary="Change an API key",
+        description=(
+            "Its name, its scopes, its end; what is left out stays. In a session only, and of one's own keys only "
+            "(403): no key can widen itself or another. Verbs that were added after a key was made, which are among "
+            "its `missingScopes`, come to it so. It can't be given what its user's role does not have (403)."
+        ),
+        request=s.ApiKeyUpdateSerializer,
+        responses={200: s.ApiKeySerializer, **problems(403, 404, body=True)},
+    )
+    def put(self, request: Request, **_: str) -> Response:
+        return self.answer(s.ApiKeySerializer(update_key(self.access, self.key, **self.validated())))
 
     @extend_schema(
         operation_id="revokeApiKey",
@@ -116,6 +131,9 @@ class ApiKeyView(_KeyView):
         revoke_key(self.key)
         return self.answer(s.ApiKeyRevokedSerializer({"message": "API key revoked", "pk": key_id}))
 
+    def form_instance(self) -> object:
+        return self.key
+
 
 class RotateView(_KeyView):
     """Give your key a new secret; the old one works on for a while."""
@@ -129,7 +147,8 @@ class RotateView(_KeyView):
         summary="Rotate an API key",
         description=(
             "The key gets a new `secret`, which is in this answer only; the old one works on for `overlapSeconds`. "
-            "Only one's own key (403): whoever had the secret could act as its user."
+            "Only one's own key (403): whoever had the secret could act as its user. With a key: itself and those "
+            "that it made; the others take a session (403)."
         ),
         request=s.RotateInputSerializer,
         responses={200: s.ApiKeyWithSecretSerializer, **problems(403, 404, body=True)},

@@ -59,7 +59,7 @@ class KnowledgeBaseView(OrganizationView):
         try:
             row: KnowledgeBase = rows.get()
         except KnowledgeBase.DoesNotExist:
-            raise NotFound("There is no such knowledge base.") from None
+            raise self.access.no_such_knowledge_base(self.kwargs["knowledge_base_id"]) from None
         return row
 
     def files(self) -> QuerySet[File]:

@@ -98,6 +98,7 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
         operation_id="updateKnowledgeBase",
         tags=TAGS,
         summary="Change a knowledge base",
+        description="Changing `isPublic` takes `kb.publish` as well, which an ADMIN has (403).",
         request=s.KnowledgeBaseUpdateSerializer,
         responses={200: s.KnowledgeBaseSerializer, **problems(403, 404, body=True)},
     )
@@ -105,6 +106,10 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
         knowledge_base, changes = self.knowledge_base, self.validated()
         if changes.get("is_public") and knowledge_base.type == KnowledgeBaseType.PERSONAL:
             raise ValidationError({"isPublic": ["A personal knowledge base can't be public."]})
+        if changes.get("is_public") == knowledge_base.is_public:
+            del changes["is_public"]  # or it would undo what an ADMIN does at this moment
+        if "is_public" in changes:
+            self.access.require(Ability.KB_PUBLISH)
         updated = update_knowledge_base(knowledge_base, actor_id=self.access.user.pk, **changes)
         return self.answer(s.KnowledgeBaseSerializer(updated))
 

@@ -7,8 +7,7 @@ from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import organizations as s
 from apps.api.platform.views.base import OrganizationView, PlatformView
-from apps.base.errors import PermissionDenied
-from apps.orgs.access import organizations_of
+from apps.orgs.access import AbilityMissing, organizations_of
 from apps.orgs.roles import Ability
 from apps.orgs.services import create_own_organization, delete_organization, rename_organization
 
@@ -49,7 +48,7 @@ class OrganizationsView(PlatformView):
     def post(self, request: Request) -> Response:
         key = key_of(request)
         if key is not None and Ability.ORG_MANAGE not in key.abilities:
-            raise PermissionDenied(f"This needs an API key with the scope '{Ability.ORG_MANAGE}'.")
+            raise AbilityMissing(Ability.ORG_MANAGE)
         organization = create_own_organization(owner=caller_of(request), **self.validated())
         return self.answer(s.OrganizationSerializer(organization), status=201)
 
