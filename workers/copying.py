@@ -18,9 +18,9 @@ from apps.knowledge.copying.rights import CopyNotAllowed, require_rights
 from apps.knowledge.intake import QueueFull
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
-from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.keys import KeyEnded
+from apps.orgs.quotas import QuotaExceeded
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from workers.pipeline import surroundings

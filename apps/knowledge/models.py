@@ -126,6 +126,11 @@ class File(TenantModel):
     )
     size_bytes = models.BigIntegerField(null=True, editable=False)
     etag = models.CharField(max_length=100, blank=True, editable=False)
+    reserved_bytes = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="Room held for parts that may be in the store, or may still come.",
+    )
     content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     recipe = models.CharField(
         max_length=64,
@@ -213,7 +218,7 @@ class File(TenantModel):
                 fields=["lease_expires_at"], condition=Q(status=FileStatus.PROCESSING), name="file_leased"
             ),
             models.Index(  # quotas and usage: what an organization stores, summed from the index alone
-                fields=["organization", "size_bytes", "chunk_count"], name="file_storage"
+                fields=["organization", "size_bytes", "chunk_count", "reserved_bytes"], name="file_storage"
             ),
             models.Index(  # ingestion: were these bytes read before, in the same way?
                 fields=["organization", "content_sha256", "recipe"],

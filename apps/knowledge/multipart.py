@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.base.errors import Conflict, NotFound, TooLarge, ValidationFailed
@@ -28,15 +29,16 @@ class NotInParts(Conflict):
 def part_urls(file: File, numbers: Sequence[int]) -> tuple[list[PartUrl], datetime]:
     """URLs that take these parts, and when they expire. Asking keeps the upload alive.
 
-    Raises NotInParts, UploadMissing when it is over, ValidationFailed for a part beyond the largest file,
-    QuotaExceeded for one beyond what the organization may store.
+    Room is held for all that they may bring. Raises NotInParts, UploadMissing when it is over, ValidationFailed for a
+    part beyond the largest file, QuotaExceeded for one beyond what the organization may store.
     """
     upload_id = _waiting(file)
     if (most := most_parts(file)) < max(numbers):
         problem = f"A file of the largest allowed size has {most} parts."
         raise ValidationFailed(problem, fields={"part_numbers": [problem]})
-    before = (max(numbers) - 1) * (file.part_bytes or 0)
-    quotas.ensure_room(file.organization_id, size_bytes=before + 1)
+    part_bytes = file.part_bytes or 0
+    if (max(numbers) - 1) * part_bytes >= file.reserved_bytes:  # else it begins within what was told to come
+        reserve(file, min(max(numbers) * part_bytes, allowances_of(file.organization_id).max_file_bytes))
     now = timezone.now()
     still_waits = File.objects.filter(
         pk=file.pk, status=FileStatus.WAITING_UPLOAD, multipart_upload_id=upload_id
@@ -45,6 +47,27 @@ def part_urls(file: File, numbers: Sequence[int]) -> tuple[list[PartUrl], dateti
         raise UploadMissing
     seconds = settings.UPLOAD_URL_SECONDS
     return sign_parts(file.key, upload_id, numbers, seconds=seconds), now + timedelta(seconds=seconds)
+
+
+def reserve(file: File, end: int) -> None:
+    """Hold room for an upload's parts up to byte ``end`` of the file, until it is complete or was given up: parts that
+    are in the store take their room there, and no row has a size yet.
+
+    Raises NotInParts, UploadMissing when it is over, QuotaExceeded, with nothing held.
+    """
+    upload_id = _waiting(file)
+    if end <= file.reserved_bytes:
+        return
+    with transaction.atomic():
+        rows = File.objects.filter(
+            pk=file.pk, status=FileStatus.WAITING_UPLOAD, multipart_upload_id=upload_id
+        )
+        held = rows.select_for_update().values_list("reserved_bytes", flat=True).first()
+        if held is None:
+            raise UploadMissing
+        if end > held:
+            rows.update(reserved_bytes=end)
+            quotas.ensure_within(file.organization_id, size_bytes=end - held)
 
 
 def arrived_parts(file: File) -> list[Part]:
@@ -100,7 +123,9 @@ def drop_parts(file: File) -> None:
     """Remove what parts there are of a file that waits for none any more. Safe to repeat."""
     if file.multipart_upload_id:
         object_store().multipart.abort(file.key, file.multipart_upload_id)
-        File.objects.filter(pk=file.pk).update(multipart_upload_id="", upload_expires_at=timezone.now())
+        File.objects.filter(pk=file.pk).update(
+            multipart_upload_id="", reserved_bytes=0, upload_expires_at=timezone.now()
+        )
 
 
 def _waiting(file: File) -> str:
@@ -119,4 +144,4 @@ def _check_size(file: File, upload_id: str, parts: Sequence[PartClaim]) -> None:
     size = sum(part.size_bytes for part in arrived if part.number in wanted)
     if size > (limit := allowances_of(file.organization_id).max_file_bytes):
         raise TooLarge(f"The parts have {size} bytes; the limit is {limit}.")
-    quotas.ensure_room(file.organization_id, size_bytes=size)
+    quotas.ensure_room(file.organization_id, size_bytes=size - file.reserved_bytes)

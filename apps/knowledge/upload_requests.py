@@ -90,6 +90,7 @@ class _Prepared:
     part_bytes: int | None = None
     part_count: int | None = None
     parts: Sequence[PartUrl] = ()
+    reserved_bytes: int = 0
 
 
 def request_uploads(
@@ -144,6 +145,8 @@ def offer_again(file: File, *, size_bytes: int | None = None, among: int = 1) ->
     if file.multipart_upload_id:
         count = None if size_bytes is None else _count_parts(size_bytes, file.part_bytes or MIN_PART_BYTES)
         numbers = _first_parts(count or most_parts(file), among=among)
+        if count is None and file.reserved_bytes:
+            numbers = numbers[: max(1, file.reserved_bytes // (file.part_bytes or MIN_PART_BYTES))]
         seconds = min(seconds, settings.UPLOAD_URL_SECONDS)
         parts = sign_parts(file.key, file.multipart_upload_id, numbers, seconds=seconds)
         return Upload(file, parts=parts, part_count=count)
@@ -191,7 +194,10 @@ def _prepare(
     # As set, or as large as it takes for the largest allowed file to have no more parts than a store takes.
     part_bytes = max(settings.MULTIPART_PART_BYTES, MIN_PART_BYTES, math.ceil(max_bytes / MAX_PARTS))
     count = None if request.size_bytes is None else _count_parts(request.size_bytes, part_bytes)
-    numbers = _first_parts(count or _count_parts(max_bytes, part_bytes), among=among)
+    first = _first_parts(count or _count_parts(max_bytes, part_bytes), among=among)
+    # Room is held for what was told; or where that counts, for one part, and for more as they are asked for.
+    is_unknown = request.size_bytes is None and quotas.bounds_bytes(knowledge_base.organization_id)
+    numbers, reserved_bytes = (first[:1], part_bytes) if is_unknown else (first, request.size_bytes or 0)
     upload_id = store.multipart.begin(key, content_type=request.content_type, part_bytes=part_bytes)
     return _Prepared(
         request,
@@ -202,6 +208,7 @@ def _prepare(
         part_bytes=part_bytes,
         part_count=count,
         parts=sign_parts(key, upload_id, numbers, seconds=seconds),
+        reserved_bytes=reserved_bytes,
     )
 
 
@@ -242,7 +249,11 @@ def _record(
     }
     if also is not None:
         also(files)
-    quotas.ensure_within(knowledge_base.organization_id, files=len(files))
+    quotas.ensure_within(
+        knowledge_base.organization_id,
+        files=len(files),
+        size_bytes=sum(file.reserved_bytes for file in files),
+    )
     return files, links
 
 
@@ -263,6 +274,7 @@ def _row(knowledge_base: KnowledgeBase, creator: User, prepared: _Prepared) -> F
         upload_expires_at=prepared.expires_at,
         multipart_upload_id=prepared.upload_id,
         part_bytes=prepared.part_bytes,
+        reserved_bytes=prepared.reserved_bytes,
     )
 
 

@@ -16,13 +16,13 @@ from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.naming import check_name_and_type
 from apps.knowledge.object_keys import parse_object_key
-from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.signals import announce_change
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectMissing, ObjectStat
 from apps.knowledge.upload_requests import UploadRequest, request_uploads
 from apps.orgs.allowances import allowances_of
+from apps.orgs.quotas import QuotaExceeded
 from apps.orgs.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ def _enqueue_upload(file: File, stat: ObjectStat) -> bool:
             moved = _transition_to_queue(file, stat, size_bytes=stat.size_bytes)
             if moved:
                 dispatch.send(file)
-                quotas.ensure_within(file.organization_id, size_bytes=_growth(as_it_was, stat))
+                growth = _growth(as_it_was, stat) - as_it_was.reserved_bytes
+                quotas.ensure_within(file.organization_id, size_bytes=growth)
     except QuotaExceeded as error:
         _refuse_upload(as_it_was, stat, error)
         return False
@@ -158,7 +159,12 @@ def _refuse_upload(file: File, stat: ObjectStat, error: CommonplaceError) -> Non
     with transaction.atomic():
         moved = file.status == FileStatus.WAITING_UPLOAD or _transition_to_queue(file, stat, size_bytes=None)
         moved = moved and transition(
-            file, FileStatus.ERROR, message=error.message, error_code=error.code, size_bytes=None
+            file,
+            FileStatus.ERROR,
+            message=error.message,
+            error_code=error.code,
+            size_bytes=None,
+            reserved_bytes=0,
         )
     if moved:
         object_store().remove(file.key)
@@ -170,6 +176,7 @@ def _transition_to_queue(file: File, stat: ObjectStat, *, size_bytes: int | None
         FileStatus.ENQUEUED,
         payload={"sizeBytes": stat.size_bytes},
         size_bytes=size_bytes,
+        reserved_bytes=0,
         etag=stat.etag,
         available_at=timezone.now(),
     )

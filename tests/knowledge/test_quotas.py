@@ -13,10 +13,11 @@ from apps.accounts.models import User
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.knowledge_bases import default_library
 from apps.knowledge.models import File
-from apps.knowledge.quotas import QuotaExceeded, Stored, ensure_within, note_storage, stored_by
+from apps.knowledge.quotas import Stored, ensure_within, note_storage, stored_by
 from apps.knowledge.storage import object_store
 from apps.knowledge.uploads import request_upload
 from apps.orgs.models import Organization, Plan
+from apps.orgs.quotas import QuotaExceeded
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from apps.orgs.usage_models import DailyStorage

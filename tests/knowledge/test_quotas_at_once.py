@@ -17,10 +17,11 @@ from apps.knowledge.files import delete_file
 from apps.knowledge.knowledge_bases import create_knowledge_base, delete_knowledge_base
 from apps.knowledge.lifecycle import transition
 from apps.knowledge.models import File, KnowledgeBase
-from apps.knowledge.quotas import QuotaExceeded, stored_by
+from apps.knowledge.quotas import stored_by
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.uploads import request_upload
 from apps.orgs.models import Organization, Plan
+from apps.orgs.quotas import QuotaExceeded
 from apps.orgs.scope import tenant_scope
 from apps.orgs.services import create_organization
 

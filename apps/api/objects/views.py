@@ -23,7 +23,7 @@ from apps.api.objects.uploads import (
     folder_store,
 )
 from apps.base.errors import CommonplaceError, Conflict, NotFound
-from apps.knowledge import quotas
+from apps.knowledge import multipart, quotas
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage.contracts import AlreadyUploaded, ObjectMissing, UploadMissing
@@ -66,7 +66,8 @@ class ObjectView(View):
         if grant.part_number:
             if file.multipart_upload_id != grant.upload_id:
                 raise UploadMissing
-            quotas.ensure_room(file.organization_id, size_bytes=end_of_part(grant, declared_length))
+            with tenant_scope(file.organization_id):
+                multipart.reserve(file, end_of_part(grant, declared_length))
             etag = store.multipart.receive(key, grant.upload_id, grant.part_number, pieces).etag
         else:
             max_bytes = allowances_of(file.organization_id).max_file_bytes

@@ -11,11 +11,11 @@ from apps.knowledge.contents import ContentKey
 from apps.knowledge.copying.sources import source_of
 from apps.knowledge.leases import Lease
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
-from apps.knowledge.quotas import QuotaExceeded
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import ObjectStat
 from apps.orgs.allowances import allowances_of
+from apps.orgs.quotas import QuotaExceeded
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import RevisionAddress

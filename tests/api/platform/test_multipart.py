@@ -21,7 +21,6 @@ from apps.knowledge.multipart import complete_upload
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import MIN_PART_BYTES, PartClaim
 from apps.knowledge.sweep import sweep
-from apps.orgs.models import Organization, Plan
 from apps.orgs.scope import system_scope
 from tests.conftest import CommittingClient, Tenant, committing
 
@@ -413,16 +412,3 @@ def test_reader_sees_the_parts_and_changes_nothing(
     assert viewer.delete(url_of(file, "")).status_code == 403
     for path in ("/part-urls", "/complete"):
         assert viewer.post(url_of(file, path), {}, format="json").status_code == 403
-
-
-def test_parts_take_no_more_room_than_the_plan_has(api: CommittingClient, tenant: Tenant) -> None:
-    plan, _ = Plan.objects.get_or_create(name="tested", max_storage_bytes=2 * MIN_PART_BYTES)
-    Organization.objects.filter(pk=tenant.organization.pk).update(plan=plan)
-    file = announce(api, tenant)
-    url = f"{tenant.library_url}/files/{file['fileId']}/multipart/part-urls"
-    assert api.post(url, {"partNumbers": [2]}, format="json").status_code == 200
-    refused = api.post(url, {"partNumbers": [4]}, format="json")
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "quota_exceeded")
-    if django_settings.OBJECT_STORE == "folder":  # S3 takes what it signed for
-        parts = [part["uploadUrl"] for part in file["multipart"]["parts"]]
-        assert [put_part(part, FIRST)[0] for part in parts[1:4]] == [200, 403, 403]
