@@ -60,6 +60,10 @@ class Condition:
     def as_json(self) -> dict[str, Any]:
         """As the API tells it and the database keeps it."""
         said = asdict(self)
+    def __str__(self) -> str:
+        said = (self.field, self.comparison, self.value, self.merge_operator)
+        return " ".join(str(word) for word in said if word not in (None, ""))
+
         return said | {"mergeOperator": said.pop("merge_operator") or None}
 
 

@@ -80,6 +80,24 @@ class EtlConfig(TenantModel):
         return self.pk
 
     @property
+    def title(self) -> str:
+        """What it runs, and when: for people."""
+        target = self.agent or self.action_chain
+        conditions = " ".join(map(str, self.parsed_conditions)) or "status becomes READY"
+        return f"{target.name if target else self.pk}: {conditions}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may not be meant, in sentences."""
+        waits = {"status", "pageCount", "chunkCount"}  # which tell that a file was read
+        if not self.conditions or any(one.field in waits for one in self.parsed_conditions):
+            return []
+        return [
+            "No condition asks for the status: it can fire before a file has been read. An agent then waits for the "
+            "text; other steps do not. Add `status EQUALS READY` to have it fire when there is a text."
+        ]
+
+    @property
     def parsed_conditions(self) -> list[Condition]:
         return conditions_of(self.conditions)
 

@@ -17,9 +17,8 @@ from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.models import ApiKey, Organization
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope
+from tests.api.html_forms import HTML, hrefs
 from tests.conftest import CommittingClient, Tenant, committing
-
-HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def page(client: Client, url: str, status: int = 200) -> str:
@@ -38,15 +37,9 @@ def submit(client: Client, url: str, fields: dict[str, Any]) -> HttpResponse:
     forms = document_fromstring(client.get(url).content).xpath("//*[@id='post-object-form']//form")
     assert forms, f"There is no form on {url}."
     filled = {name: value for name, value in forms[0].fields.items() if value is not None}
-    assert set(fields) <= set(filled), set(filled)
+    assert set(fields) <= set(forms[0].fields), set(forms[0].fields)
     with committing():
         return client.post(url, filled | fields)
-
-
-def hrefs(html: str) -> dict[str, str]:
-    """The links of the page's own list, by their text."""
-    links = document_fromstring(html).xpath("//ul[@class='list-inline']//a")
-    return {link.text_content(): link.get("href") for link in links}
 
 
 def test_forms_take_a_person_from_nothing_to_a_search(browser: Client, tenant: Tenant) -> None:
@@ -207,7 +200,8 @@ def test_etl_is_made_tried_and_changed_by_clicking(
     browser: Client, tenant: Tenant, etl: EtlConfig, waiting_file: File
 ) -> None:
     url = f"{tenant.library_url}/etls"
-    assert hrefs(page(browser, url))[etl.pk] == f"{url}/{etl.pk}"
+    title = "Summarizer: tags CONTAINS no file has it"
+    assert hrefs(page(browser, url))[title] == f"{url}/{etl.pk}"
     conditions = '[{"field": "fileName", "comparison": "ENDS_WITH", "value": ".txt"}]'
     fields = {"etlType": "agent", "agentId": etl.agent_id, "conditions": conditions}
     made = submit(browser, url, fields)

@@ -1,7 +1,7 @@
 """Serializer fields that take a value as it is meant: a number is not a string, "yes" is not true.
 
 DRF's own fields coerce, which is right for HTML forms, where everything is text, and wrong for JSON. These
-coerce what came by a form only.
+coerce what came by a form only. What a form shows of a value that is no text is its ``form_text`` (``forms.py``).
 """
 
 import json
@@ -14,6 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from apps.api.common.forms import came_by_form, json_text, line_text, unix_lines
 from apps.api.common.web_addresses import WebAddress
 from apps.base.texts import is_storable
 from apps.knowledge.attribute_limits import (
@@ -27,15 +28,11 @@ from apps.knowledge.attribute_limits import (
 INT64 = range(-(2**63), 2**63)  # what the index can hold
 
 
-def came_by_form(field: serializers.Field) -> bool:
-    return isinstance(getattr(field.root, "initial_data", None), QueryDict)
-
-
 class StrictCharField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        return super().to_internal_value(unix_lines(data) if came_by_form(self) else data)
 
 
 class OptionalTextField(StrictCharField):
@@ -127,7 +124,9 @@ class StrictMultipleChoiceField(serializers.MultipleChoiceField):
 
 
 class TextListField(serializers.ListField):
-    """A list of strings; in a form, one line with commas between them."""
+    """A list of strings; in a form, one line with commas between them, or the choices made of some."""
+
+    form_text = staticmethod(line_text)
 
     def __init__(self, *, max_item_chars: int, **kwargs: Any) -> None:
         self.max_item_chars = max_item_chars
@@ -136,13 +135,23 @@ class TextListField(serializers.ListField):
         super().__init__(child=StrictCharField(max_length=max_item_chars), **kwargs)
 
     def get_value(self, dictionary: Any) -> Any:
-        value = dictionary.get(self.field_name, empty)
-        return empty if value == "" and came_by_form(self) else value  # nobody typed an empty list
+        if not isinstance(dictionary, QueryDict):
+            return dictionary.get(self.field_name, empty)
+        told = [line for line in dictionary.getlist(str(self.field_name)) if line]
+        return ",".join(told) if told else empty  # nobody typed an empty list
 
     def to_internal_value(self, data: Any) -> list[str]:
         if isinstance(data, str) and came_by_form(self):
             data = [item for item in map(str.strip, data.split(",")) if item]
         return list(dict.fromkeys(super().to_internal_value(data)))
+
+
+class EditableTextListField(TextListField):
+    """Of something that is there: an empty line of a form takes away what it had."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        value = super().get_value(dictionary)
+        return "" if value is empty and self.field_name in dictionary else value
 
 
 class TagsField(TextListField):
@@ -152,14 +161,8 @@ class TagsField(TextListField):
         )
 
 
-class EditableTagsField(TagsField):
-    """Of something that is there: a form shows its tags in one line, and an empty line takes them away."""
-
-    def get_value(self, dictionary: Any) -> Any:
-        return dictionary.get(self.field_name, empty)
-
-    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
-        return ", ".join(value)
+class EditableTagsField(TagsField, EditableTextListField):
+    pass
 
 
 @extend_schema_field(
@@ -178,6 +181,8 @@ class EditableTagsField(TagsField):
 )
 class MetadataField(serializers.Field):
     """A flat object of strings, numbers and booleans; in a form, its JSON."""
+
+    form_text = staticmethod(json_text)
 
     default_error_messages = {
         "object": "A flat object of strings, numbers and booleans is expected.",
@@ -229,10 +234,3 @@ class MetadataField(serializers.Field):
             self.fail("value", name=key)
         elif value not in INT64 if isinstance(value, int) else not math.isfinite(value):
             self.fail("range", name=key)
-
-
-class EditableMetadataField(MetadataField):
-    """Of something that is there: a form shows its JSON."""
-
-    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
-        return json.dumps(value, ensure_ascii=False, indent=2)

@@ -6,8 +6,9 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
-from apps.api.common.fields import came_by_form
+from apps.api.common.forms import came_by_form, json_text
 from apps.base.texts import is_storable
 
 MAX_DEPTH = 20
@@ -16,6 +17,7 @@ MAX_DEPTH = 20
 class StrictJsonField(serializers.Field):
     """A value of one JSON type, whatever is in it; in a form, its JSON. What no database can hold is refused."""
 
+    form_text = staticmethod(json_text)
     kind: type = object
     default_error_messages = {
         "kind": "A JSON value is expected.",
@@ -39,8 +41,8 @@ class StrictJsonField(serializers.Field):
         self._check(data, 0)
         return data
 
-    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
-        return json.dumps(value, ensure_ascii=False, indent=2)
+    def to_representation(self, value: Any) -> Any:
+        return value
 
     def _check(self, value: Any, level: int) -> None:
         if level > MAX_DEPTH:
@@ -69,6 +71,28 @@ class JsonObjectField(StrictJsonField):
 class JsonListField(StrictJsonField):
     kind = list
     default_error_messages = {"kind": "A list is expected."}
+
+
+class JsonItemsField(serializers.ListField):
+    """A list of what is no text; in a form, its JSON."""
+
+    form_text = staticmethod(json_text)
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 8})
+        kwargs.setdefault("initial", None)
+        super().__init__(**kwargs)
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.get(self.field_name, empty)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str) and came_by_form(self):
+            try:
+                data = json.loads(data)
+            except (ValueError, RecursionError):
+                self.fail("not_a_list", input_type="text")
+        return super().to_internal_value(data)
 
 
 @extend_schema_field({"nullable": True, "description": "Any JSON."})

@@ -3,11 +3,12 @@
 A view has three moves: validate (``self.validated()``), call a service, render (``self.answer(…)``).
 """
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, cast
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -18,6 +19,8 @@ from rest_framework.views import APIView
 
 from apps.api.common.authentication import key_of
 from apps.api.common.errors import Problem, problem_of
+from apps.api.common.forms import Suggestion, unix_lines
+from apps.api.common.links import Link
 from apps.api.common.metering import (
     count_for_address,
     count_for_organization,
@@ -48,6 +51,8 @@ class ApiView(APIView):
     # Where its page leads: titles to paths below it; and for a list the fields that identify and name an item.
     below: ClassVar[dict[str, str]] = {}
     item_id = item_title = ""
+    page_part = ""  # a template that its page includes
+    query: serializers.Serializer | None = None  # as it was understood; the page makes its filters of it
     _refused: serializers.BaseSerializer | None = None
 
     @staticmethod
@@ -61,13 +66,44 @@ class ApiView(APIView):
         if not serializer.is_valid():
             self._refused = serializer
             raise ValidationError(cast(dict[str, Any], serializer.errors))
-        return dict(serializer.validated_data)
+        said = dict(serializer.validated_data)
+        return self._with_lines_as_they_were(said) if isinstance(self.request.data, QueryDict) else said
+
+    def _with_lines_as_they_were(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Text that a form showed, and that differs by its line ends alone, nobody touched."""
+        shown = self.form_instance_if_any() if self.request.method == "PUT" else None
+        for name, value in said.items():
+            there = getattr(shown, name, None)
+            if isinstance(value, str) and isinstance(there, str) and unix_lines(there) == value:
+                said[name] = there
+        return said
 
     def validated_query(self, serializer_class: type[serializers.Serializer]) -> dict[str, Any]:
         """The query string as this serializer understands it. Raises ValidationError."""
-        serializer = serializer_class(data=self.request.query_params.dict())
+        said = self.request.query_params.dict()
+        if isinstance(self.request.accepted_renderer, BrowsableRenderer):  # whose forms send empty fields too
+            said = {name: value for name, value in said.items() if value}
+        self.query = serializer = serializer_class(data=said)
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
+
+    @property
+    def was_refused(self) -> bool:
+        return self._refused is not None
+
+    def suggestions(self, name: str) -> Sequence[Suggestion]:
+        """What a form offers for a field, or a query parameter, of this name."""
+        return ()
+
+    def item_titles(self, items: Sequence[dict[str, Any]]) -> list[str]:
+        return [str(item[self.item_title]) for item in items]
+
+    def item_url(self, item: dict[str, Any]) -> str:
+        return f"{self.request.path}/{item[self.item_id]}"
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        """What else the page of this answer leads to."""
+        return ()
 
     def answer(self, serializer: serializers.BaseSerializer, status: int = 200) -> Response:
         # A plain dict: the browsable API takes a serializer it finds on the data for the form's own.
@@ -77,7 +113,7 @@ class ApiView(APIView):
         """What the form of a PUT starts from."""
         return None
 
-    def _form_instance_if_any(self) -> object | None:
+    def form_instance_if_any(self) -> object | None:
         try:
             return self.form_instance()
         except CommonplaceError:  # the page that says so is being drawn
@@ -90,7 +126,7 @@ class ApiView(APIView):
         if "data" not in kwargs:
             if isinstance(self._refused, serializer_class):
                 return self._refused  # with what was typed, and what is wrong with it
-            instance = self._form_instance_if_any() if method == "PUT" else None
+            instance = self.form_instance_if_any() if method == "PUT" else None
         return serializer_class(instance, context={"request": self.request, "view": self}, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -1,8 +1,12 @@
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
 from apps.agents.actions.registry import ACTIONS, action
 from apps.agents.chains import MAX_STEPS, STEP_NAME
 from apps.agents.models import ActionChain
+from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.json_fields import JsonListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
@@ -86,6 +90,10 @@ STEPS_TOLD = (
     "Steps are taken one after the other; one that fails stops the chain. Any text in the parameters may hold "
     "templates: `{{file.fileName}}`, `{{file.metadata.year}}`, `{{input.topic}}`, `{{prompt}}`, "
     "`{{steps.summary.output}}` of an earlier step, with filters like `|truncate(100)`, `|upper`, `|tojson`.\n\n"
+STEPS_GUIDE = (
+    "A JSON list. Each step has a `kind`, its `parameters`, and a `name` of your own.\n\n" + STEPS_TOLD
+)
+
     f"What the kinds of steps take:\n{_told_parameters()}\n\n"
     "What is wrong with a step is told by its place, such as `steps[1].parameters`."
 )
@@ -102,6 +110,11 @@ class StepSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(choices=list(ACTIONS), help_text="What it does.")
     parameters = serializers.DictField(required=False, help_text="By its kind, as the operation describes.")
 
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 14, "guide": STEPS_GUIDE})
+        kwargs.setdefault("initial", [{"name": "mark", "kind": "add-tags", "parameters": {"tags": ["seen"]}}])
+        super().__init__(**kwargs)
 
 @extend_schema_field(StepSerializer(many=True))
 class StepsField(JsonListField):

@@ -4,7 +4,7 @@ from rest_framework import serializers
 from apps.agents.models import Agent
 from apps.agents.services import MAX_KNOWLEDGE_BASES
 from apps.agents.tools.registry import TOOLS
-from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField, TextListField
+from apps.api.common.fields import EditableTextListField, EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
@@ -44,7 +44,7 @@ class AgentUpdateSerializer(serializers.Serializer):
         help_text="What it is to do, and how. Without a language model: what its extracts are to be about.",
     )
     model = OptionalTextField(max_length=200, help_text="A language model's name. Left out: the server's.")
-    knowledgeBaseIds = TextListField(
+    knowledgeBaseIds = EditableTextListField(
         source="knowledge_base_ids",
         max_item_chars=MAX_LENGTH,
         max_length=MAX_KNOWLEDGE_BASES,
@@ -52,7 +52,7 @@ class AgentUpdateSerializer(serializers.Serializer):
         help_text="What it searches, as far as whoever starts it may read it. None: the knowledge base of the run's "
         "file, and without a file all of the organization's. The agent's personal one always.",
     )
-    tools = TextListField(
+    tools = EditableTextListField(
         max_item_chars=40,
         max_length=len(TOOLS),
         required=False,

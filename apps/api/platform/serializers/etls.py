@@ -10,8 +10,8 @@ from apps.api.common.fields import (
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
-    came_by_form,
 )
+from apps.api.common.forms import came_by_form, json_text
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
@@ -74,6 +74,13 @@ ETL_EVENT = {
         "runId": "run-01k9a3p7j0m3q6t9w2z5c8f1gh",
     },
 }
+CONDITIONS_GUIDE = f"""\
+A JSON list; [] for none. Each condition has
+
+field          one of {", ".join(FIELD_NAMES)}
+comparison     one of {", ".join(Comparison)}
+value          text, a number, true or false; left out for IS_EMPTY and IS_NOT_EMPTY
+mergeOperator  AND or OR, which joins it to the next one, from left to right; the last has none"""
 _FIELD_PATTERN = rf"^({'|'.join(FIELD_NAMES[:-1])}|{METADATA.replace('.', '[.]')}.+)$"
 _VALUE: dict[str, Any] = {
     "nullable": True,
@@ -118,12 +125,12 @@ class EtlConditionSerializer(serializers.Serializer):
 class ConditionsField(serializers.Field):
     """Conditions as somebody said them; in a form, their JSON. They are checked where it is known what they mean."""
 
+    form_text = staticmethod(json_text)
     default_error_messages = {"invalid": "A list of conditions is expected."}
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault(
-            "style", {"base_template": "textarea.html", "rows": 8, "placeholder": json.dumps(CONDITIONS[1:])}
-        )
+        kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 14, "guide": CONDITIONS_GUIDE})
+        kwargs.setdefault("initial", CONDITIONS)
         super().__init__(**{"required": False} | kwargs)
 
     def to_internal_value(self, data: Any) -> Any:
@@ -136,8 +143,8 @@ class ConditionsField(serializers.Field):
             self.fail("invalid")
         return data
 
-    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
-        return json.dumps(value, ensure_ascii=False, indent=2)
+    def to_representation(self, value: Any) -> Any:
+        return value
 
 
 @extend_schema_serializer(

@@ -4,7 +4,6 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.api.common.fields import (
-    EditableMetadataField,
     EditableTagsField,
     EmptyAsNullField,
     MetadataField,
@@ -110,7 +109,7 @@ class FileUpdateSerializer(serializers.Serializer):
     tags = EditableTagsField(
         help_text="In place of all tags that it has. Searches are narrowed by them at once."
     )
-    metadata = EditableMetadataField(
+    metadata = MetadataField(
         help_text="In place of all metadata that it has. Searches are narrowed by it at once."
     )
     externalFileUrl = OptionalUrlField(

@@ -2,9 +2,13 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.fields import empty
 
-from apps.api.common.fields import StrictBooleanField, StrictCharField, StrictChoiceField, TextListField
+from apps.api.common.fields import (
+    EditableTextListField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictChoiceField,
+)
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
@@ -36,26 +40,18 @@ KNOWLEDGE_BASE = {
 }
 
 
-class OcrLanguagesField(TextListField):
-    """In a form, one line with commas between the names; an empty one takes them away."""
-
+class OcrLanguagesField(EditableTextListField):
     def __init__(self, **kwargs: Any) -> None:
         style = {"base_template": "input.html", "placeholder": "eng, deu"}
         super().__init__(
             max_item_chars=MAX_OCR_LANGUAGE_CHARS, max_length=MAX_OCR_LANGUAGES, style=style, **kwargs
         )
 
-    def get_value(self, dictionary: Any) -> Any:
-        return dictionary.get(self.field_name, empty)
-
     def to_internal_value(self, data: Any) -> list[str]:
         languages = super().to_internal_value(data)
         if refusal := refusal_of(languages):
             raise serializers.ValidationError(refusal)
         return languages
-
-    def to_representation(self, value: Any) -> Any:  # an input's is only ever shown in a form
-        return ", ".join(value)
 
 
 class _Described(serializers.Serializer):

@@ -15,6 +15,7 @@ from apps.api.common.fields import (
     StrictIntegerField,
     TagsField,
 )
+from apps.api.common.json_fields import JsonItemsField
 from apps.api.common.openapi import NullableObject
 from apps.api.platform.serializers.files import FILE, FileSerializer
 from apps.knowledge.models import File
@@ -126,7 +127,7 @@ class UploadUrlInputSerializer(serializers.Serializer):
     ]
 )
 class UploadUrlsInputSerializer(serializers.Serializer):
-    files = serializers.ListField(
+    files = JsonItemsField(
         child=UploadUrlInputSerializer(),
         allow_empty=False,
         max_length=MAX_FILES,
@@ -205,12 +206,12 @@ class FilesWithUploadUrlsSerializer(serializers.Serializer):
     examples=[OpenApiExample("Three parts", value={"partNumbers": [9, 10, 11]}, request_only=True)]
 )
 class PartUrlsInputSerializer(serializers.Serializer):
-    partNumbers = serializers.ListField(
+    partNumbers = JsonItemsField(
         source="part_numbers",
         child=StrictIntegerField(min_value=1, max_value=MAX_PARTS),
         allow_empty=False,
         max_length=MAX_PART_URLS,
-        style={"base_template": "input.html"},
+        initial=[1],
         help_text=f"1 to {MAX_PART_URLS} of them, in any order.",
     )
 
@@ -290,7 +291,7 @@ class PartClaimSerializer(serializers.Serializer):
     ]
 )
 class CompleteInputSerializer(serializers.Serializer):
-    parts = serializers.ListField(
+    parts = JsonItemsField(
         child=PartClaimSerializer(),
         allow_empty=False,
         max_length=MAX_PARTS,

@@ -1,4 +1,6 @@
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -7,6 +9,7 @@ from rest_framework.response import Response
 from apps.agents.models import ActionChain
 from apps.agents.services import create_chain, delete_chain, update_chain
 from apps.api.common import idempotency
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import action_chains as s
@@ -70,6 +73,9 @@ class ActionChainDetailView(ActionChainView):
     below = {"Run": "run"}
     inputs = {"PUT": s.ActionChainUpdateSerializer}
     reads, writes = Ability.AGENTS_READ, Ability.AGENTS_MANAGE
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        yield "Its runs", f"/orgs/{self.access.organization.pk}/runs?actionChainId={self.chain.pk}"
 
     @extend_schema(
         operation_id="getActionChain",

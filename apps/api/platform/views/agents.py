@@ -1,4 +1,6 @@
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -7,6 +9,7 @@ from rest_framework.response import Response
 from apps.agents.models import Agent
 from apps.agents.services import create_agent, delete_agent, update_agent
 from apps.api.common import idempotency
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import agents as s
@@ -68,6 +71,11 @@ class AgentDetailView(AgentView):
     below = {"Run": "run"}
     inputs = {"PUT": s.AgentUpdateSerializer}
     reads, writes = Ability.AGENTS_READ, Ability.AGENTS_MANAGE
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        organization = f"/orgs/{self.access.organization.pk}"
+        yield "Its runs", f"{organization}/runs?agentId={self.agent.pk}"
+        yield "Its personal knowledge base", f"{organization}/knowledgebases?forAgentId={self.agent.pk}"
 
     @extend_schema(
         operation_id="getAgent",

@@ -1,9 +1,13 @@
+from collections.abc import Iterable
+from typing import Any
+
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.audit_export import CONTENT_TYPES, AuditExport
 from apps.api.platform.errors import problems
@@ -18,6 +22,13 @@ class AuditLogView(OrganizationView):
 
     name = "Audit log"
     reads = Ability.AUDIT_READ
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        """To the export of what is shown here, all of it."""
+        for form in CONTENT_TYPES:
+            query = self.request.query_params.copy()
+            query["format"] = form
+            yield f"Export as {form.upper()}", f"?{query.urlencode()}"
 
     @extend_schema(
         operation_id="listAuditLog",

@@ -1,14 +1,20 @@
 """What the views of this dialect share: its error envelope, and the things their paths name."""
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from apps.api.common.authentication import caller_of, key_of
+from apps.api.common.forms import Suggestion
+from apps.api.common.links import Link
 from apps.api.common.tenancy import TenantView
 from apps.api.common.views import ApiView
 from apps.api.platform.errors import envelope
+from apps.api.platform.pages import places_named
+from apps.api.platform.suggestions import suggestions_for
 from apps.base.errors import NotFound
 from apps.knowledge.guests import guest_access
 from apps.knowledge.models import File, KnowledgeBase
@@ -19,9 +25,17 @@ from apps.orgs.roles import Ability
 class PlatformView(ApiView):
     envelope = staticmethod(envelope)
 
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        return places_named(answer)
+
 
 class OrganizationView(PlatformView, TenantView):
     """Below ``/orgs/{organization_id}``."""
+
+    def suggestions(self, name: str) -> Sequence[Suggestion]:
+        if not self.is_inside:
+            return ()
+        return suggestions_for(name, self.access, self.kwargs.get("knowledge_base_id", ""))
 
     def visible_knowledge_bases(self) -> QuerySet[KnowledgeBase]:
         rows: QuerySet[KnowledgeBase] = KnowledgeBase.objects.reachable_by(self.access)

@@ -1,14 +1,18 @@
 """Documents, and every version of them."""
 
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
+from apps.api.platform.pages import file_of
 from apps.api.platform.serializers import documents as s
 from apps.api.platform.views.base import OrganizationView
 from apps.base.errors import NotFound
@@ -123,6 +127,12 @@ class DocumentDetailView(DocumentView):
     inputs = {"PUT": s.DocumentUpdateSerializer}
 
     @extend_schema(
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        if (latest := answer.get("version", 1)) > 1:
+            yield "Latest changes", f"{self.request.path}/diff?before={latest - 1}&after={latest}"
+        yield from file_of(answer, self.access)
+        yield from super().related(answer)
+
         operation_id="getDocument",
         tags=TAGS,
         summary="Read a document",
@@ -185,6 +195,13 @@ class VersionView(DocumentView):
     below = {"Restore": "restore"}
 
     @extend_schema(
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        document = f"/orgs/{self.access.organization.pk}/documents/{self.document.pk}"
+        if (number := answer["version"]) > 1:
+            yield "What it changed", f"{document}/diff?before={number - 1}&after={number}"
+        yield "Compare with the latest", f"{document}/diff?before={number}"
+        yield from super().related(answer)
+
         operation_id="getDocumentVersion",
         tags=TAGS,
         summary="Read a version of a document",

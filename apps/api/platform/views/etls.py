@@ -1,6 +1,8 @@
 """ETLs of a knowledge base: what is run for its files, and when."""
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -10,8 +12,10 @@ from rest_framework.response import Response
 
 from apps.agents.models import Run
 from apps.api.common import idempotency
+from apps.api.common.links import Link
 from apps.api.common.paging import PageQuery, paginate
 from apps.api.platform.errors import problems
+from apps.api.platform.pages import run_places, run_titles
 from apps.api.platform.serializers import etls as s
 from apps.api.platform.serializers.runs import RunPageSerializer, RunSerializer
 from apps.api.platform.views.base import KnowledgeBaseView
@@ -59,8 +63,12 @@ class EtlsView(EtlView):
     """What is run for the files of this knowledge base once conditions come to hold for them."""
 
     name = "ETLs"
-    item_id, item_title = "etlId", "etlId"
+    item_id = "etlId"
     inputs = {"POST": s.EtlInputSerializer}
+
+    def item_titles(self, items: Sequence[dict[str, Any]]) -> list[str]:
+        etls = self.etls().select_related("agent", "action_chain").in_bulk([item["etlId"] for item in items])
+        return [etls[item["etlId"]].title for item in items]
 
     @extend_schema(
         operation_id="listEtls",
@@ -132,6 +140,13 @@ class EtlRunsView(EtlView):
     """What the ETL ran, the latest first."""
 
     name = "Runs"
+    item_id = "runId"
+
+    def item_titles(self, items: Sequence[dict[str, Any]]) -> list[str]:
+        return run_titles(items)
+
+    def item_url(self, item: dict[str, Any]) -> str:
+        return f"/orgs/{self.access.organization.pk}/runs/{item['runId']}"
 
     @extend_schema(
         operation_id="listEtlRuns",
@@ -155,6 +170,9 @@ class EtlRunView(EtlView):
 
     name = "Run by hand"
     inputs = {"POST": s.EtlRunInputSerializer}
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        return run_places(answer, self.access)
 
     @extend_schema(
         operation_id="runEtl",
@@ -195,6 +213,10 @@ class EtlTestView(EtlView):
     name = "Test"
     inputs = {"POST": s.EtlTestInputSerializer}
     writes = Ability.ETLS_READ
+    item_id, item_title = "fileId", "fileName"
+
+    def item_url(self, item: dict[str, Any]) -> str:
+        return f"/orgs/{self.access.organization.pk}/knowledgebases/{self.knowledge_base.pk}/files/{item['fileId']}"
 
     @extend_schema(
         operation_id="testEtl",

@@ -1,7 +1,11 @@
+from collections.abc import Iterable
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import events
@@ -11,6 +15,7 @@ from apps.events.models import Event
 from apps.knowledge.attributes import update_file
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.uploads import take_upload
+from apps.knowledge.statuses import FileStatus
 from apps.orgs.roles import Ability
 
 TAGS = ["Files"]
@@ -20,7 +25,7 @@ class FilesView(KnowledgeBaseView):
     """The files of a knowledge base."""
 
     name = "Files"
-    below = {"Upload a file": "upload-url"}
+    below = {"Upload a file": "upload-url", "Announce files": "upload-urls"}
     item_id, item_title = "fileId", "fileName"
     reads = Ability.FILES_READ
 
@@ -54,6 +59,17 @@ class FileDetailView(FileView):
     inputs = {"PUT": s.FileUpdateSerializer}
 
     @extend_schema(
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        organization, file_id = f"/orgs/{self.access.organization.pk}", self.kwargs["file_id"]
+        if answer.get("status") == FileStatus.WAITING_UPLOAD:
+            yield "Take the upload as done", f"{self.request.path}/s3-ingest"
+            if self.file.multipart_upload_id:
+                yield "Upload in parts", f"{self.request.path}/multipart"
+        if not self.is_guest:
+            yield "Runs for it", f"{organization}/runs?fileId={file_id}"
+            yield "Documents about it", f"{organization}/documents?fileId={file_id}"
+        yield from super().related(answer)
+
         operation_id="getFile",
         tags=TAGS,
         summary="Read a file",

@@ -1,3 +1,6 @@
+from collections.abc import Iterable
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
@@ -6,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.agents.models import Agent
 from apps.agents.services import personal_knowledge_base
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import knowledge_bases as s
@@ -28,6 +32,11 @@ class KnowledgeBasesView(OrganizationView):
 
     name = "Knowledge bases"
     item_id, item_title = "knowledgeBaseId", "title"
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        if "items" in answer and not self.request.query_params:
+            yield "With your personal ones", "?includePersonalKBs=true"
+
     inputs = {"POST": s.KnowledgeBaseInputSerializer}
     reads, writes = Ability.KB_READ, Ability.KB_CREATE
 
@@ -77,6 +86,7 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
     below = {
         "Files": "files",
         "Upload a file": "files/upload-url",
+        "Announce files": "files/upload-urls",
         "Search": "search",
         "Copy to": "copy-to",
         "Copies": "copies",

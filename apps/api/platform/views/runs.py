@@ -1,6 +1,6 @@
 """Runs of agents and action chains: started, watched, tried again, called off."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,10 @@ from rest_framework.response import Response
 from apps.agents.models import ActionChain, Agent, Run
 from apps.agents.runs import cancel_run, retry_run, start_run
 from apps.api.common import idempotency
+from apps.api.common.links import Link
 from apps.api.common.paging import paginate
 from apps.api.platform.errors import problems
+from apps.api.platform.pages import run_places, run_titles
 from apps.api.platform.serializers import runs as s
 from apps.api.platform.views.base import OrganizationView
 from apps.base.errors import NotFound
@@ -39,6 +41,9 @@ class RunsOfOrganizationView(OrganizationView):
     def visible_runs(self) -> QuerySet[Run]:
         rows: QuerySet[Run] = Run.objects.visible_to(self.access.user)
         return rows
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        return run_places(answer, self.access)
 
 
 class StartingView(RunsOfOrganizationView):
@@ -95,7 +100,10 @@ class RunsView(RunsOfOrganizationView):
     """What agents and action chains did, newest first."""
 
     name = "Runs"
-    item_id, item_title = "runId", "runId"
+    item_id = "runId"
+
+    def item_titles(self, items: Sequence[dict[str, Any]]) -> list[str]:
+        return run_titles(items)
 
     @extend_schema(
         operation_id="listRuns",

@@ -1,7 +1,11 @@
+from collections.abc import Iterable
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.common.links import Link
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import search as s
 from apps.api.platform.views.base import KnowledgeBaseView
@@ -15,6 +19,11 @@ class SearchView(KnowledgeBaseView):
     name = "Search"
     inputs = {"POST": s.SearchInputSerializer}
     reads = writes = Ability.KB_SEARCH
+
+    def related(self, answer: dict[str, Any]) -> Iterable[Link]:
+        base = f"/orgs/{self.kwargs['organization_id']}/knowledgebases/{self.kwargs['knowledge_base_id']}"
+        for result in answer["results"]:
+            yield result["fileName"], f"{base}/files/{result['fileId']}"
 
     @extend_schema(
         operation_id="searchKnowledgeBase",

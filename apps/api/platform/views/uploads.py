@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -17,6 +18,7 @@ from apps.api.platform.serializers.files import FileSerializer
 from apps.api.platform.views.base import FileView, KnowledgeBaseView
 from apps.base.errors import NotFound
 from apps.knowledge.links.services import create_link
+from apps.knowledge.media_types import MEDIA_TYPES
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.multipart import abort_upload, arrived_parts, complete_upload, part_urls
 from apps.knowledge.naming import check_name_and_type
@@ -69,8 +71,19 @@ def _context(uploads: Sequence[Upload]) -> dict[str, Any]:
 class UploadUrlView(AnnouncingView):
     """Announce a file, and get the URL to PUT its bytes to."""
 
-    name = "Upload URL"
+    name = "Upload a file"
+    page_part = "api/upload.html"
     inputs = {"POST": s.UploadUrlInputSerializer}
+
+    @property
+    def is_store_served_here(self) -> bool:
+        """Whether this service takes the bytes itself: by whatever name a browser calls it."""
+        return settings.OBJECT_STORE == "folder"
+
+    @property
+    def content_types(self) -> dict[str, str]:
+        """By the extension of a file's name, which browsers know less of."""
+        return {extension: one.name for one in MEDIA_TYPES for extension in one.extensions}
 
     @extend_schema(
         operation_id="createUploadUrl",
@@ -97,8 +110,12 @@ class UploadUrlView(AnnouncingView):
 class UploadUrlsView(AnnouncingView):
     """Announce many files, and get the URLs to PUT their bytes to."""
 
-    name = "Upload URLs"
+    name = "Announce files"
     inputs = {"POST": s.UploadUrlsInputSerializer}
+    item_id, item_title = "fileId", "fileName"
+
+    def item_url(self, item: dict[str, Any]) -> str:
+        return f"{self.request.path.removesuffix('/upload-urls')}/{item['fileId']}"
 
     @extend_schema(
         operation_id="createUploadUrls",
