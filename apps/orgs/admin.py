@@ -39,6 +39,7 @@ class PlanAdmin(admin.ModelAdmin):
         (None, {"fields": ("name",)}),
         ("Requests", {"fields": ("requests_per_minute", "requests_per_hour", "requests_per_day")}),
         ("All files", {"fields": ("max_files", "max_storage_bytes", "max_chunks")}),
+        ("All documents", {"fields": ("max_documents", "max_document_bytes")}),
         ("Language models", {"fields": ("max_tokens_per_month",)}),
         ("One file", {"fields": tuple(field.name for field in fields(Allowances))}),
     )

@@ -14,6 +14,7 @@ from apps.orgs.usage_models import DailyStorage, DailyUsage, UsageBatch  # noqa:
 _COUNTED = [MaxValueValidator(100_000)]
 _EXACT = "Empty: no limit. At most 100000: each call is remembered, so that the window is exact."
 _ALL_FILES = "Of all files together. Empty: no limit."
+_ALL_DOCUMENTS = "Of all documents together, every version counted. Empty: no limit."
 _AS_SET = "Of one file. Empty: as the server is set; the stricter of the two holds."
 
 
@@ -33,6 +34,8 @@ class Plan(models.Model):
     max_storage_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
     max_files = models.PositiveIntegerField(null=True, blank=True, help_text=_ALL_FILES)
     max_chunks = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_FILES)
+    max_documents = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    max_document_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text=_ALL_DOCUMENTS)
     max_tokens_per_month = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Of language models, in a calendar month (UTC). Empty: no limit."
     )
