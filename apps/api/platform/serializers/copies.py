@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.db.models import Case, F, When
+from django.db.models import Case, F, IntegerField, When
 from django.db.models.functions import Greatest, Least
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
@@ -168,7 +168,10 @@ class CopiedFileSerializer(FileSerializer):
 # Percent of the files, as ``CopyJob.progress`` has it.
 _PROGRESS = Case(
     When(status=CopyStatus.SUCCEEDED, then=100),
-    default=Least(99, 100 * (F("files_done") + F("files_failed")) / Greatest(1, "files_total")),
+    default=Least(
+        99,
+        100 * (F("files_done") + F("files_failed")) / Greatest(1, "files_total", output_field=IntegerField()),
+    ),
 )
 
 
