@@ -158,6 +158,16 @@ def put_bytes(upload_url: str, data: bytes, content_type: str) -> int:
     return response.status_code
 
 
+def storage_events_arrive() -> None:
+    """What the store tells after a PUT is heard; the PUT tells it itself where the store is a folder."""
+    if settings.OBJECT_STORE == "s3":
+        from workers.storage_events import consume_once
+
+        with committing():
+            while not consume_once(wait_seconds=5):
+                pass  # the events of objects that other tests left are first in line
+
+
 Upload = Callable[..., File]
 
 
@@ -175,12 +185,7 @@ def upload(tenant: Tenant, api: CommittingClient) -> Upload:
         )
         assert answer.status_code == HTTPStatus.OK, answer.content
         assert put_bytes(answer.json()["uploadUrl"], data, content_type) in {200, 201, 204}
-        if settings.OBJECT_STORE == "s3":
-            from workers.storage_events import consume_once
-
-            with committing():
-                while not consume_once(wait_seconds=5):
-                    pass  # the events of objects that other tests left are first in line
+        storage_events_arrive()
         with system_scope("tests"):
             return File.objects.get(pk=answer.json()["fileId"])
 
