@@ -60,11 +60,11 @@ class Condition:
     def as_json(self) -> dict[str, Any]:
         """As the API tells it and the database keeps it."""
         said = asdict(self)
+        return said | {"mergeOperator": said.pop("merge_operator") or None}
+
     def __str__(self) -> str:
         said = (self.field, self.comparison, self.value, self.merge_operator)
         return " ".join(str(word) for word in said if word not in (None, ""))
-
-        return said | {"mergeOperator": said.pop("merge_operator") or None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,8 @@ from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCh
 from apps.api.common.json_fields import JsonListField
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
-from apps.api.platform.serializers.deleted import deleted_serializer
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
-from rest_framework import serializers
-
-from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.platform.serializers.agents import AGENT
+from apps.api.platform.serializers.deleted import deleted_serializer
 
 CHAIN_INPUT: dict[str, Any] = {
     "name": "File an invoice",
@@ -90,12 +86,12 @@ STEPS_TOLD = (
     "Steps are taken one after the other; one that fails stops the chain. Any text in the parameters may hold "
     "templates: `{{file.fileName}}`, `{{file.metadata.year}}`, `{{input.topic}}`, `{{prompt}}`, "
     "`{{steps.summary.output}}` of an earlier step, with filters like `|truncate(100)`, `|upper`, `|tojson`.\n\n"
-STEPS_GUIDE = (
-    "A JSON list. Each step has a `kind`, its `parameters`, and a `name` of your own.\n\n" + STEPS_TOLD
-)
-
     f"What the kinds of steps take:\n{_told_parameters()}\n\n"
     "What is wrong with a step is told by its place, such as `steps[1].parameters`."
+)
+
+STEPS_GUIDE = (
+    "A JSON list. Each step has a `kind`, its `parameters`, and a `name` of your own.\n\n" + STEPS_TOLD
 )
 
 
@@ -111,14 +107,14 @@ class StepSerializer(serializers.Serializer):
     parameters = serializers.DictField(required=False, help_text="By its kind, as the operation describes.")
 
 
+@extend_schema_field(StepSerializer(many=True))
+class StepsField(JsonListField):
+    """Steps as somebody said them. They are checked where it is known what they mean."""
+
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("style", {"base_template": "textarea.html", "rows": 14, "guide": STEPS_GUIDE})
         kwargs.setdefault("initial", [{"name": "mark", "kind": "add-tags", "parameters": {"tags": ["seen"]}}])
         super().__init__(**kwargs)
-
-@extend_schema_field(StepSerializer(many=True))
-class StepsField(JsonListField):
-    """Steps as somebody said them. They are checked where it is known what they mean."""
 
 
 @extend_schema_serializer(

@@ -126,13 +126,13 @@ class DocumentDetailView(DocumentView):
     below = {"Versions": "versions"}
     inputs = {"PUT": s.DocumentUpdateSerializer}
 
-    @extend_schema(
     def related(self, answer: dict[str, Any]) -> Iterable[Link]:
         if (latest := answer.get("version", 1)) > 1:
             yield "Latest changes", f"{self.request.path}/diff?before={latest - 1}&after={latest}"
         yield from file_of(answer, self.access)
         yield from super().related(answer)
 
+    @extend_schema(
         operation_id="getDocument",
         tags=TAGS,
         summary="Read a document",
@@ -194,7 +194,6 @@ class VersionView(DocumentView):
     name = "Version"
     below = {"Restore": "restore"}
 
-    @extend_schema(
     def related(self, answer: dict[str, Any]) -> Iterable[Link]:
         document = f"/orgs/{self.access.organization.pk}/documents/{self.document.pk}"
         if (number := answer["version"]) > 1:
@@ -202,6 +201,7 @@ class VersionView(DocumentView):
         yield "Compare with the latest", f"{document}/diff?before={number}"
         yield from super().related(answer)
 
+    @extend_schema(
         operation_id="getDocumentVersion",
         tags=TAGS,
         summary="Read a version of a document",

@@ -14,8 +14,8 @@ from apps.api.platform.views.base import FileView, KnowledgeBaseView
 from apps.events.models import Event
 from apps.knowledge.attributes import update_file
 from apps.knowledge.files import delete_file, reindex
-from apps.knowledge.uploads import take_upload
 from apps.knowledge.statuses import FileStatus
+from apps.knowledge.uploads import take_upload
 from apps.orgs.roles import Ability
 
 TAGS = ["Files"]
@@ -58,7 +58,6 @@ class FileDetailView(FileView):
     }
     inputs = {"PUT": s.FileUpdateSerializer}
 
-    @extend_schema(
     def related(self, answer: dict[str, Any]) -> Iterable[Link]:
         organization, file_id = f"/orgs/{self.access.organization.pk}", self.kwargs["file_id"]
         if answer.get("status") == FileStatus.WAITING_UPLOAD:
@@ -70,6 +69,7 @@ class FileDetailView(FileView):
             yield "Documents about it", f"{organization}/documents?fileId={file_id}"
         yield from super().related(answer)
 
+    @extend_schema(
         operation_id="getFile",
         tags=TAGS,
         summary="Read a file",
