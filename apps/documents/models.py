@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base import identifiers
+from apps.base.folded_field import FoldedField
 from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
 
@@ -34,6 +35,7 @@ class Document(TenantModel):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     title = models.CharField(max_length=200)
+    title_folded = FoldedField(of="title")
     content = models.TextField(blank=True)
     latest_version = models.PositiveIntegerField(default=1, editable=False)
     is_personal = models.BooleanField(

@@ -95,7 +95,7 @@ def save_version(
     current.title, current.content = title, content
     current.latest_version += 1
     current.updated_at = timezone.now()
-    current.save(update_fields=["title", "content", "latest_version", "updated_at"])
+    current.save(update_fields=["title", "title_folded", "content", "latest_version", "updated_at"])
     _add_version(current, creator=creator, run_id=run_id, restored_from=restored_from)
     _record("document.updated", current)
     return current

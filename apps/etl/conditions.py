@@ -5,19 +5,17 @@ how Unicode composes it; numbers by what they are worth; times as moments. ``fie
 """
 
 import math
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
 
 from django.db import models
 from django.utils.dateparse import parse_datetime
 
 from apps.base.errors import ValidationFailed
-from apps.base.texts import is_storable
+from apps.base.texts import folded_text, is_storable
 from apps.etl.fields import FIELD_NAMES, Field, Kind, Value, field_named
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
@@ -188,16 +186,7 @@ def folded(value: object) -> str:
         return str(int(value))
     if isinstance(value, datetime):
         value = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return _folded_text(str(value))
-
-
-@lru_cache(maxsize=256)
-def _folded_text(text: str) -> str:
-    """Kept for a while: a hundred ETLs ask the same of a file."""
-    if text.isascii():
-        return text.lower()
-    decomposed = unicodedata.normalize("NFD", text).casefold()
-    return unicodedata.normalize("NFC", decomposed)
+    return folded_text(str(value))
 
 
 def _problems_of(said: object, *, is_last: bool) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base import identifiers
+from apps.base.folded_field import FoldedField
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.ocr_languages import refusal_of
 from apps.knowledge.statuses import EmbeddingMode, FileStatus, KnowledgeBaseType
@@ -107,6 +108,7 @@ class File(TenantModel):
 
     # What the client said of it.
     file_name = models.CharField(max_length=255)
+    file_name_folded = FoldedField(of="file_name")
     content_type = models.CharField(max_length=150)
     embedding_mode = models.CharField(
         max_length=10, choices=EmbeddingMode.choices, default=EmbeddingMode.TEXT

@@ -16,6 +16,7 @@ from apps.api.platform.pages import file_of
 from apps.api.platform.serializers import documents as s
 from apps.api.platform.views.base import OrganizationView
 from apps.base.errors import NotFound
+from apps.base.texts import folded_text
 from apps.documents.models import Document, DocumentVersion
 from apps.documents.services import (
     delete_document,
@@ -59,7 +60,7 @@ class DocumentsView(DocumentsOfOrganizationView):
         query = self.validated_query(s.DocumentPageQuery)
         rows = self.documents().defer("content")
         if title := query.get("query"):
-            rows = rows.filter(title__icontains=title)
+            rows = rows.filter(title_folded__contains=folded_text(title))
         if file_id := query.get("fileId"):
             rows = rows.filter(file_id=file_id)
         if run_id := query.get("runId"):

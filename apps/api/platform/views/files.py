@@ -11,6 +11,7 @@ from apps.api.platform.errors import problems
 from apps.api.platform.serializers import events
 from apps.api.platform.serializers import files as s
 from apps.api.platform.views.base import FileView, KnowledgeBaseView
+from apps.base.texts import folded_text
 from apps.events.models import Event
 from apps.knowledge.attributes import update_file
 from apps.knowledge.files import delete_file, reindex
@@ -39,7 +40,7 @@ class FilesView(KnowledgeBaseView):
     def get(self, request: Request, **_: str) -> Response:
         query, rows = self.validated_query(s.FilePageQuery), self.files()
         if text := query.get("query"):
-            rows = rows.filter(file_name__icontains=text)
+            rows = rows.filter(file_name_folded__contains=folded_text(text))
         if status := query.get("status"):
             rows = rows.filter(status=status)
         return self.answer(s.FilePageSerializer(paginate(rows, query)))
