@@ -16,7 +16,8 @@ class FoldedField(models.TextField):
 
     def __init__(self, *, of: str = "", **kwargs: Any) -> None:
         self.of = of
-        super().__init__(**{"editable": False, "blank": True, "default": ""} | kwargs)
+        told: dict[str, Any] = {"editable": False, "blank": True, "default": ""} | kwargs
+        super().__init__(**told)
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:  # noqa: ARG002 - the base has it
         folded = folded_text(getattr(model_instance, self.of))
