@@ -71,7 +71,8 @@ class Document(TenantModel):
 
 
 class DocumentVersion(TenantModel):
-    """What a document said from its save as ``number`` (from 1 on, without gaps). Never changed."""
+    """What a document said from its save as ``number`` (from 1 on, without gaps; of the oldest ones, more than
+    ``services.MAX_VERSIONS`` ago, nothing is kept). Never changed."""
 
     id = models.BigAutoField(primary_key=True)
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
@@ -82,6 +83,7 @@ class DocumentVersion(TenantModel):
     run_id = models.CharField(max_length=identifiers.MAX_LENGTH, blank=True)
     title = models.CharField(max_length=200)
     content = models.TextField(blank=True)
+    size_bytes = models.PositiveIntegerField(default=0, help_text="Of its content, in UTF-8.")
     restored_from = models.PositiveIntegerField(null=True, help_text="The version it brought back.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -91,6 +93,9 @@ class DocumentVersion(TenantModel):
         ordering = ["number"]
         constraints = [
             models.UniqueConstraint(fields=["document", "number"], name="document_version_once_per_number")
+        ]
+        indexes = [  # quotas and usage: summed from the index alone
+            models.Index(fields=["organization", "size_bytes"], name="document_version_storage")
         ]
 
     def __str__(self) -> str:

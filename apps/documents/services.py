@@ -5,15 +5,18 @@ from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import NotFound, TooLarge
+from apps.documents import quotas
 from apps.documents.models import Document, DocumentVersion
 from apps.events.services import record
 
 MAX_TITLE_CHARS = 200
 MAX_CONTENT_CHARS = 500_000
+MAX_VERSIONS = 1000  # of one document, the latest
 MAX_DIFF_LINES = 20_000  # of both together: comparing takes time that grows faster than they do
 
 
@@ -29,7 +32,7 @@ def write_document(
     dedupe_key: str = "",
 ) -> Document:
     """Make a document. Where one was made under this ``dedupe_key``, it is given a new version instead, unless it
-    says the same already."""
+    says the same already. Raises QuotaExceeded."""
     again = partial(
         _write_again,
         dedupe_key,
@@ -53,8 +56,9 @@ def write_document(
                 is_personal=is_personal,
                 dedupe_key=dedupe_key,
             )
-            _add_version(document, creator=creator, run_id=run_id)
+            size_bytes = _add_version(document, creator=creator, run_id=run_id)
             _record("document.created", document)
+            quotas.ensure_within(organization_id, documents=1, size_bytes=size_bytes)
     except IntegrityError:
         if not (dedupe_key and (known := again())):
             raise
@@ -84,7 +88,10 @@ def save_version(
     run_id: str = "",
     restored_from: int | None = None,
 ) -> Document:
-    """Save what changed as the next version; nothing when nothing did. Raises NotFound when it was deleted."""
+    """Save what changed as the next version; nothing when nothing did. Versions before the latest MAX_VERSIONS go.
+
+    Raises NotFound when it was deleted, QuotaExceeded.
+    """
     current = Document.objects.select_for_update().filter(pk=document.pk).first()
     if current is None:
         raise NotFound("There is no such document.")
@@ -96,8 +103,10 @@ def save_version(
     current.latest_version += 1
     current.updated_at = timezone.now()
     current.save(update_fields=["title", "title_folded", "content", "latest_version", "updated_at"])
-    _add_version(current, creator=creator, run_id=run_id, restored_from=restored_from)
+    growth = _add_version(current, creator=creator, run_id=run_id, restored_from=restored_from)
+    growth -= _forget_old_versions(current)
     _record("document.updated", current)
+    quotas.ensure_within(current.organization_id, size_bytes=growth)
     return current
 
 
@@ -144,8 +153,9 @@ def _lines(version: DocumentVersion) -> list[str]:
 
 def _add_version(
     document: Document, *, creator: User | None, run_id: str, restored_from: int | None = None
-) -> None:
-    DocumentVersion.objects.create(
+) -> int:
+    """How many bytes it takes."""
+    version = DocumentVersion.objects.create(
         organization_id=document.organization_id,
         document=document,
         number=document.latest_version,
@@ -153,8 +163,20 @@ def _add_version(
         run_id=run_id,
         title=document.title,
         content=document.content,
+        size_bytes=len(document.content.encode()),
         restored_from=restored_from,
     )
+    return version.size_bytes
+
+
+def _forget_old_versions(document: Document) -> int:
+    """How many bytes that frees."""
+    old = DocumentVersion.objects.filter(
+        document=document, number__lte=document.latest_version - MAX_VERSIONS
+    )
+    freed = int(old.aggregate(freed=Sum("size_bytes", default=0))["freed"])
+    old.delete()
+    return freed
 
 
 def _record(kind: str, document: Document) -> None:
