@@ -41,7 +41,7 @@ def fire_what_came_to_hold(file: File, before: Mapping[str, Any] | None, actor_i
     was = _as_it_was(file, before)
     came_to_hold = [etl for etl in etls if _holds(etl, file) and (was is None or not _holds(etl, was))]
     if came_to_hold:
-        _fire(came_to_hold, file, _cause_of(file, actor_id))
+        fire(came_to_hold, file, _cause_of(file, actor_id))
 
 
 @PreparedQuery
@@ -68,7 +68,9 @@ def _holds(etl: EtlConfig, file: File) -> bool:
         return False
 
 
-def _fire(etls: Sequence[EtlConfig], file: File, cause: Mapping[str, Any] | None) -> None:
+def fire(etls: Sequence[EtlConfig], file: File, cause: Mapping[str, Any] | None) -> int:
+    """Leave a firing for each that is enabled and has not fired in the file's revision; how many. In a transaction
+    that holds the file's row locked."""
     # Locked, and read again: one that is being deleted must not take the file's change down with it.
     locked = EtlConfig.objects.select_for_update(no_key=True).filter(pk__in=[etl.pk for etl in etls])
     etls = list(locked.filter(is_enabled=True).order_by("pk"))
@@ -78,6 +80,7 @@ def _fire(etls: Sequence[EtlConfig], file: File, cause: Mapping[str, Any] | None
             "etl_id", flat=True
         )
     )
+    fired = 0
     for etl in etls:
         if refusal := _refusal(etl, cause):
             _stop(etl, file, cause, refusal)
@@ -91,6 +94,8 @@ def _fire(etls: Sequence[EtlConfig], file: File, cause: Mapping[str, Any] | None
                 available_at=timezone.now() + GRACE,
             )
             dispatch.send(firing)
+            fired += 1
+    return fired
 
 
 def _refusal(etl: EtlConfig, cause: Mapping[str, Any] | None) -> str:

@@ -23,12 +23,13 @@ MAX_LOOKED_AT = 20_000  # files, one after the other, by one trial
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What an ETL would make of a file: whether its conditions hold now, each by itself, and whether it fired for the
-    file's revision already, so that it will not again."""
+    file's revision already, so that it will not again; ``refusal`` is why no run came of that, if none did."""
 
     file: File
     holds: bool
     explanations: list[Explanation]
     has_fired: bool
+    refusal: str
 
 
 def create_etl(knowledge_base: KnowledgeBase, *, access: Access, said: Mapping[str, Any]) -> EtlConfig:
@@ -108,12 +109,14 @@ def matching_files(etl: EtlConfig, *, offset: int, limit: int) -> tuple[list[Tri
 
 def _trials(etl: EtlConfig, files: list[File]) -> list[Trial]:
     conditions = etl.parsed_conditions
-    fired = set(Firing.objects.filter(etl=etl, file__in=files).values_list("file_id", "file_revision"))
+    firings = Firing.objects.filter(etl=etl, file__in=files)
+    fired = {(one.file_id, one.file_revision): one.error for one in firings}
     trials = []
     for file in files:
         explanations = explain(conditions, file)
         verdict = joined(conditions, [one.holds for one in explanations]) if conditions else hold([], file)
-        trials.append(Trial(file, verdict, explanations, (file.pk, file.last_revision) in fired))
+        at = file.pk, file.last_revision
+        trials.append(Trial(file, verdict, explanations, at in fired, fired.get(at, "")))
     return trials
 
 

@@ -15,7 +15,7 @@ READY = {"field": "status", "comparison": "EQUALS", "value": "READY", "mergeOper
 PDF = {"field": "fileName", "comparison": "ENDS_WITH", "value": ".pdf", "mergeOperator": "AND"}
 FIELDS = {
     "etlId", "knowledgeBaseId", "organizationId", "etlType", "agentId", "actionChainId", "prompt", "conditions",
-    "isEnabled", "creatorUserId", "actsForUserId", "createdAt", "updatedAt",
+    "isEnabled", "warnings", "creatorUserId", "actsForUserId", "createdAt", "updatedAt",
 }  # fmt: skip
 
 
@@ -199,6 +199,7 @@ def test_trial_tells_which_files_match_and_why(
         "status": "READY",
         "matches": True,
         "hasFired": False,
+        "refusal": None,
         "conditions": [
             PDF | {"value": ".TXT", "actual": "b.txt", "holds": True},
             READY | {"actual": "READY", "holds": True},

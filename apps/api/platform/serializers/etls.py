@@ -1,14 +1,19 @@
 import json
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
 from apps.api.common.fields import (
     EmptyAsNullField,
     OptionalTextField,
     StrictBooleanField,
-    StrictCharField,
     StrictChoiceField,
 )
 from apps.api.common.forms import came_by_form, json_text
@@ -16,8 +21,9 @@ from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
 from apps.api.platform.serializers.files import FILE
-from apps.api.platform.serializers.runs import RunPageQuery
+from apps.api.platform.serializers.runs import QUEUED_RUN, RunPageQuery, RunSerializer
 from apps.base.identifiers import MAX_LENGTH
+from apps.etl.catching_up import MAX_AT_ONCE
 from apps.etl.conditions import MAX_VALUE_CHARS, Comparison, MergeOperator
 from apps.etl.fields import FIELD_NAMES, METADATA
 from apps.etl.models import EtlType
@@ -45,6 +51,7 @@ ETL = {
     "prompt": ETL_INPUT["prompt"],
     "conditions": CONDITIONS,
     "isEnabled": True,
+    "warnings": [],
     "creatorUserId": FILE["creatorUserId"],
     "actsForUserId": FILE["creatorUserId"],
     "createdAt": "2026-01-05T09:20:00.000000Z",
@@ -56,11 +63,13 @@ TRIAL = {
     "status": "READY",
     "matches": True,
     "hasFired": False,
+    "refusal": None,
     "conditions": [
         CONDITIONS[0] | {"actual": "handbook.pdf", "holds": True},
         CONDITIONS[1] | {"actual": "READY", "holds": True},
     ],
 }
+CAUGHT_UP = {"fileIds": [FILE["fileId"]], "remaining": 0}
 ETL_EVENT = {
     "eventId": "event-977",
     "kind": "etl.fired",
@@ -202,6 +211,9 @@ class EtlSerializer(serializers.Serializer):
     prompt = EmptyAsNullField()
     conditions = EtlConditionSerializer(many=True)
     isEnabled = serializers.BooleanField(source="is_enabled")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="What may not be meant; nothing is refused for it."
+    )
     creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
     actsForUserId = serializers.CharField(
         source="acts_for_id", allow_null=True, help_text="Who saved it last: its runs have their rights."
@@ -214,10 +226,58 @@ EtlDeletedSerializer = deleted_serializer("EtlDeleted", "ETL deleted", ETL, "etl
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("One file", value={"fileId": FILE["fileId"]}, request_only=True)]
+    examples=[
+        OpenApiExample("One file", value={"fileId": FILE["fileId"]}, request_only=True),
+        OpenApiExample("All that match", value={"matching": True}, request_only=True),
+        OpenApiExample("What was refused", value={"refused": True}, request_only=True),
+    ]
 )
 class EtlRunInputSerializer(serializers.Serializer):
-    fileId = StrictCharField(max_length=MAX_LENGTH, help_text="A file of the ETL's knowledge base.")
+    """One of the three."""
+
+    fileId = OptionalTextField(max_length=MAX_LENGTH, help_text="A file of the ETL's knowledge base.")
+    matching = StrictBooleanField(
+        required=False,
+        help_text="All files that match now and that it has not fired for in their revision: those that were there "
+        "before it.",
+    )
+    refused = StrictBooleanField(
+        required=False,
+        help_text="All firings that were refused, because whoever saved it had left, or their key had ended: save it "
+        "first.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if sum(map(bool, attrs.values())) != 1:
+            raise serializers.ValidationError("Say one of fileId, matching and refused.")
+        return attrs
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("What it fires for now", value=CAUGHT_UP, response_only=True)], many=False
+)
+class EtlCaughtUpSerializer(serializers.Serializer):
+    """What an ETL fires for now, since it was asked to. `…/runs` has the runs as they start."""
+
+    fileIds = serializers.ListField(
+        source="file_ids",
+        child=serializers.CharField(),
+        help_text=f"Newest first, {MAX_AT_ONCE} at most. None comes twice, however often this is called.",
+    )
+    remaining = serializers.IntegerField(help_text="How many more there are: call again for them.")
+
+
+ETL_RUN_ANSWER = OpenApiResponse(
+    PolymorphicProxySerializer(
+        component_name="EtlRunAnswer",
+        serializers=[RunSerializer, EtlCaughtUpSerializer],
+        resource_type_field_name=None,
+    ),
+    examples=[
+        OpenApiExample("The run for one file", value=QUEUED_RUN, response_only=True),
+        OpenApiExample("What it fires for now", value=CAUGHT_UP, response_only=True),
+    ],
+)
 
 
 @extend_schema_serializer(
@@ -275,6 +335,9 @@ class EtlTrialSerializer(serializers.Serializer):
     hasFired = serializers.BooleanField(
         source="has_fired",
         help_text="Whether it fired for this revision of the file: then it will not again.",
+    )
+    refusal = EmptyAsNullField(
+        help_text='Why no run came of that; `{"refused": true}` to `…/run` tries again.'
     )
     conditions = EtlExplanationSerializer(source="explanations", many=True)
 

@@ -20,6 +20,7 @@ from apps.api.platform.serializers import etls as s
 from apps.api.platform.serializers.runs import RunPageSerializer, RunSerializer
 from apps.api.platform.views.base import KnowledgeBaseView
 from apps.base.errors import NotFound
+from apps.etl.catching_up import MAX_AT_ONCE, fire_for_matching, repeat_refused
 from apps.etl.models import EtlConfig
 from apps.etl.services import MAX_LOOKED_AT, create_etl, delete_etl, matching_files, try_on, update_etl
 from apps.etl.starting import run_by_hand
@@ -166,7 +167,7 @@ class EtlRunsView(EtlView):
 
 
 class EtlRunView(EtlView):
-    """Run the ETL for a file, whatever its conditions say."""
+    """Run the ETL for a file, whatever its conditions say; or for all that it has not been run for."""
 
     name = "Run by hand"
     inputs = {"POST": s.EtlRunInputSerializer}
@@ -179,16 +180,23 @@ class EtlRunView(EtlView):
         tags=TAGS,
         summary="Run an ETL for a file by hand",
         description=(
-            "Whatever its conditions say, also while it is disabled, and with your rights. Each call is a new run, "
-            "unless it comes again with the same `Idempotency-Key`."
+            "With `fileId`: whatever its conditions say, also while it is disabled, and with your rights. Each call is "
+            "a new run, unless it comes again with the same `Idempotency-Key`; it is the answer. With `matching` or "
+            f"`refused`: it fires for those files, {MAX_AT_ONCE} at once, as it does by itself, once for each and with "
+            "the rights of who saved it last; the answer is which, and how many are left. 409 while it is disabled."
         ),
         parameters=[idempotency.PARAMETER],
         request=s.EtlRunInputSerializer,
-        responses={202: RunSerializer, **problems(403, 404, 422, body=True)},
+        responses={202: s.ETL_RUN_ANSWER, **problems(403, 404, 409, 422, body=True)},
     )
     def post(self, request: Request, **_: str) -> Response:
-        etl = self.etl
-        file = self.file(self.validated()["fileId"])
+        etl, body = self.etl, self.validated()
+        if not body.get("fileId"):
+            self.access.require(Ability.FILES_READ)
+            catch_up = fire_for_matching if body.get("matching") else repeat_refused
+            caught_up = catch_up(etl, actor_id=self.access.user.pk)
+            return self.answer(s.EtlCaughtUpSerializer(caught_up), status=202)
+        file = self.file(body["fileId"])
 
         def make(remember: idempotency.Remember | None) -> Run:
             with transaction.atomic():
