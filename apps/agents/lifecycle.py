@@ -6,6 +6,7 @@ from django.db import transaction
 
 from apps.agents.models import Run
 from apps.agents.statuses import RunStatus
+from apps.events.models import NOBODY
 from apps.events.services import record
 
 S = RunStatus
@@ -60,6 +61,7 @@ def record_run(kind: str, run: Run, *, actor_id: str = "") -> None:
         subject_id=run.pk,
         knowledge_base_id=run.knowledge_base_id,
         actor_id=actor_id,
+        personal_to=(run.creator_id or NOBODY) if run.is_personal else "",
         message=run.error,
         payload={name: value for name, value in named.items() if value},
     )

@@ -54,9 +54,10 @@ def update_agent(access: Access, agent: Agent, **changes: Any) -> Agent:
         checked["knowledge_base_ids"] = [key for key in changes["knowledge_base_ids"] if key not in before]
     _check_agent(access, checked)
     signature = signed(current, access, changes)
+    changed = _changes(current, changes)
     Agent.objects.filter(pk=agent.pk).update(**changes, **signature, updated_at=timezone.now())
     agent.refresh_from_db()
-    _record("agent.updated", agent)
+    _record("agent.updated", agent, changed=changed)
     return agent
 
 
@@ -95,12 +96,14 @@ def update_chain(access: Access, chain: ActionChain, **changes: Any) -> ActionCh
 
     Raises ValidationFailed, and NotFound when it was deleted meanwhile.
     """
-    signature = signed(_locked(chain), access, changes)
+    current = _locked(chain)
+    signature = signed(current, access, changes)
     if "steps" in changes:
         changes["steps"] = checked_steps(changes["steps"])
+    changed = _changes(current, changes)
     ActionChain.objects.filter(pk=chain.pk).update(**changes, **signature, updated_at=timezone.now())
     chain.refresh_from_db()
-    _record("action_chain.updated", chain)
+    _record("action_chain.updated", chain, changed=changed)
     return chain
 
 
@@ -178,10 +181,14 @@ def _delete(thing: Agent | ActionChain) -> None:
         ) from error
 
 
-def _record(kind: str, thing: Agent | ActionChain) -> None:
+def _changes(before: Agent | ActionChain, changes: dict[str, Any]) -> list[str]:
+    return sorted(name for name, value in changes.items() if getattr(before, name) != value)
+
+
+def _record(kind: str, thing: Agent | ActionChain, **told: object) -> None:
     record(
         kind,
         organization_id=thing.organization_id,
         subject_id=thing.pk,
-        payload={"name": thing.name},
+        payload={"name": thing.name, **told},
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.base import identifiers
 from apps.base.folded_field import FoldedField
+from apps.events.models import NOBODY
 from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
 
@@ -68,6 +69,11 @@ class Document(TenantModel):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def personal_to(self) -> str:
+        """Whose it is alone, as its events keep it; "" where it is the organization's."""
+        return (self.creator_id or NOBODY) if self.is_personal else ""
 
 
 class DocumentVersion(TenantModel):

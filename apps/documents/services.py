@@ -190,5 +190,6 @@ def _record(kind: str, document: Document) -> None:
         kind,
         organization_id=document.organization_id,
         subject_id=document.pk,
+        personal_to=document.personal_to,
         payload={name: value for name, value in told.items() if value},
     )

@@ -116,6 +116,7 @@ def _stop(etl: EtlConfig, file: File, cause: Mapping[str, Any] | None, reason: s
         organization_id=etl.organization_id,
         subject_id=etl.pk,
         knowledge_base_id=etl.knowledge_base_id,
+        personal_to=etl.knowledge_base.personal_to,
         message=reason,
         payload={
             "fileId": file.pk,

@@ -17,6 +17,7 @@ from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
 
 MAX_ETLS = 100  # of one knowledge base: each change of one of its files asks them all
+_SAID = ("etl_type", "agent_id", "action_chain_id", "prompt", "conditions", "is_enabled")
 MAX_LOOKED_AT = 20_000  # files, one after the other, by one trial
 
 
@@ -61,8 +62,9 @@ def update_etl(etl: EtlConfig, *, access: Access, said: Mapping[str, Any]) -> Et
         current = EtlConfig.objects.select_for_update(no_key=True, of=("self",)).filter(pk=etl.pk).first()
         if current is None:
             raise NotFound("There is no such ETL.")
+        before = _said_of(current)
         _save(current, access, said)
-        _record("etl.updated", current, access.user.pk)
+        _record("etl.updated", current, access.user.pk, changed=_changes(before, current))
     return current
 
 
@@ -73,7 +75,7 @@ def enable(etl: EtlConfig, *, is_enabled: bool, actor_id: str) -> bool:
     if not found.update(is_enabled=is_enabled, updated_at=timezone.now()):
         return False
     etl.refresh_from_db()
-    _record("etl.updated", etl, actor_id)
+    _record("etl.updated", etl, actor_id, changed=["is_enabled"])
     return True
 
 
@@ -157,18 +159,28 @@ def _set_target(etl: EtlConfig, said: Mapping[str, Any]) -> None:
         raise ValidationFailed(problem, fields={name: [problem]})
 
 
-def _record(kind: str, etl: EtlConfig, actor_id: str) -> None:
+def _said_of(etl: EtlConfig) -> dict[str, Any]:
+    return {name: getattr(etl, name) for name in _SAID}
+
+
+def _changes(before: Mapping[str, Any], etl: EtlConfig) -> list[str]:
+    return sorted(name for name, value in _said_of(etl).items() if value != before[name])
+
+
+def _record(kind: str, etl: EtlConfig, actor_id: str, **told: object) -> None:
     record(
         kind,
         organization_id=etl.organization_id,
         subject_id=etl.pk,
         knowledge_base_id=etl.knowledge_base_id,
         actor_id=actor_id,
+        personal_to=etl.knowledge_base.personal_to,
         payload={
             "etlType": etl.etl_type,
             "agentId": etl.agent_id,
             "actionChainId": etl.action_chain_id,
             "conditions": etl.conditions,
             "isEnabled": etl.is_enabled,
+            **told,
         },
     )

@@ -84,6 +84,7 @@ def run_by_hand(etl: EtlConfig, file: File, *, access: Access) -> Run:
             subject_id=etl.pk,
             knowledge_base_id=etl.knowledge_base_id,
             actor_id=access.user.pk,
+            personal_to=etl.knowledge_base.personal_to,
             payload={"fileId": file.pk, "fileName": file.file_name, "runId": run.pk},
         )
     return run
@@ -105,6 +106,7 @@ def _start(firing_id: int) -> None:
         organization_id=etl.organization_id,
         subject_id=etl.pk,
         knowledge_base_id=etl.knowledge_base_id,
+        personal_to=etl.knowledge_base.personal_to,
         payload={
             "fileId": file.pk,
             "fileName": file.file_name,
@@ -180,6 +182,7 @@ def _tell_refusal(firing: Firing, message: str) -> None:
         organization_id=etl.organization_id,
         subject_id=etl.pk,
         knowledge_base_id=etl.knowledge_base_id,
+        personal_to=etl.knowledge_base.personal_to,
         message=message,
         payload={"fileId": firing.file_id, "revision": firing.file_revision},
         is_audit=True,

@@ -1,11 +1,31 @@
 """The audit log of an organization: those of its events that are somebody's deeds."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.accounts.models import User
 from apps.events.models import Event
+
+# Of something personal: what happened and to which thing, but no name, no title, no text. What is not here is hidden.
+TOLD_OF_PERSONAL = frozenset(
+    (
+        *("actionChainId", "agentId", "copyId", "etlId", "fileId", "linkId", "runId"),
+        *(
+            "changed",
+            "errorCode",
+            "etlType",
+            "expiresAt",
+            "isEnabled",
+            "isPublic",
+            "revision",
+            "type",
+            "version",
+        ),
+        *("copiedFrom", "failed", "files", "from", "run", "to"),
+    )
+)
 
 
 def audit_log(
@@ -35,3 +55,11 @@ def audit_log(
         rows = rows.filter(created_at__lt=until)
     email = User.objects.filter(pk=OuterRef("actor_id")).values("email")
     return rows.annotate(actor_email=Subquery(email)).order_by("-pk")
+
+
+def told_to(event: Event, reader_id: str) -> tuple[str, dict[str, Any]]:
+    """An entry's message and payload as this user may read them: of something personal its names are its owner's
+    alone, whatever the reader's role."""
+    if event.personal_to in ("", reader_id):
+        return event.message, event.payload
+    return "", {name: value for name, value in event.payload.items() if name in TOLD_OF_PERSONAL}

@@ -8,6 +8,8 @@ from apps.base.identifiers import MAX_LENGTH
 from apps.base.origin import MAX_USER_AGENT_CHARS
 from apps.orgs.tenancy import TenantManager, TenantModel
 
+NOBODY = "nobody"  # whom what is personal belongs to once its owner's account is gone
+
 
 class Event(TenantModel):
     """Written in the transaction that did what it tells, and never changed: triggers see to that
@@ -31,6 +33,11 @@ class Event(TenantModel):
     user_agent = models.CharField(max_length=MAX_USER_AGENT_CHARS, blank=True)
     is_audit = models.BooleanField(
         default=False, help_text="Somebody's deed, told in the audit log; else the system's own."
+    )
+    personal_to = models.CharField(
+        max_length=MAX_LENGTH,
+        blank=True,
+        help_text="Of what is personal: the only user whom the audit log tells its names. Empty: it is not.",
     )
     message = models.TextField(blank=True)
     payload = models.JSONField(default=dict)

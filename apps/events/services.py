@@ -16,14 +16,16 @@ def record(
     subject_id: str,
     knowledge_base_id: str = "",
     actor_id: str = "",
+    personal_to: str = "",
     message: str = "",
     payload: Mapping[str, Any] | None = None,
     is_audit: bool | None = None,
 ) -> Event:
     """Write one event, with where it came from. Must be called in the transaction of the change it tells of.
 
-    Without ``actor_id`` it was whoever the request is from. ``is_audit`` says whether the audit log tells it; left
-    out, it does what somebody did and not what the system did.
+    Without ``actor_id`` it was whoever the request is from. ``personal_to``: of something personal, whose it is; what
+    ``audit.TOLD_OF_PERSONAL`` does not name is theirs alone to read. ``is_audit`` says whether the audit log tells it;
+    left out, it does what somebody did and not what the system did.
 
     Raises RuntimeError outside a transaction: an event that can be lost is worse than none.
     """
@@ -33,6 +35,7 @@ def record(
         organization_id=organization_id,
         subject_id=subject_id,
         knowledge_base_id=knowledge_base_id,
+        personal_to=personal_to,
         message=message,
         payload=_with_run(payload or {}),
         **_origin(actor_id, is_audit),
@@ -46,6 +49,7 @@ def record_each(
     organization_id: str,
     knowledge_base_id: str = "",
     actor_id: str = "",
+    personal_to: str = "",
 ) -> None:
     """Write the same kind of event for many subjects at once: ``payloads`` has one for each subject's id.
 
@@ -59,6 +63,7 @@ def record_each(
             organization_id=organization_id,
             subject_id=subject_id,
             knowledge_base_id=knowledge_base_id,
+            personal_to=personal_to,
             payload=_with_run(payload),
             **origin,
         )

@@ -88,6 +88,7 @@ def delete_file(file: File, *, actor_id: str = "") -> None:
             knowledge_base_id=current.knowledge_base_id,
             subject_id=current.pk,
             actor_id=actor_id,
+            personal_to=current.knowledge_base.personal_to,
             payload=_last_words(current),
         )
         current.delete()
@@ -109,6 +110,7 @@ def delete_files_of(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> Non
             organization_id=knowledge_base.organization_id,
             knowledge_base_id=knowledge_base.pk,
             actor_id=actor_id,
+            personal_to=knowledge_base.personal_to,
         )
         File.objects.filter(pk__in=[file.pk for file in batch]).delete()
     dispatch.send_purge_of_knowledge_base(knowledge_base.organization_id, knowledge_base.pk)

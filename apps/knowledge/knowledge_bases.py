@@ -111,5 +111,6 @@ def _record(kind: str, knowledge_base: KnowledgeBase, *, actor_id: str, **told: 
         subject_id=knowledge_base.pk,
         knowledge_base_id=knowledge_base.pk,
         actor_id=actor_id,
+        personal_to=knowledge_base.personal_to,
         payload={"title": knowledge_base.title, "type": knowledge_base.type, **told},
     )

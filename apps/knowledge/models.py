@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.base import identifiers
 from apps.base.folded_field import FoldedField
+from apps.events.models import NOBODY
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.ocr_languages import refusal_of
 from apps.knowledge.statuses import EmbeddingMode, FileStatus, KnowledgeBaseType
@@ -83,6 +84,11 @@ class KnowledgeBase(TenantModel):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def personal_to(self) -> str:
+        """Whose it is alone, as its events keep it; "" where it is the organization's."""
+        return (self.creator_id or NOBODY) if self.type == KnowledgeBaseType.PERSONAL else ""
 
     def clean(self) -> None:
         if refusal := refusal_of(self.ocr_languages):

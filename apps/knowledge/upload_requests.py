@@ -239,6 +239,7 @@ def _record(
             knowledge_base_id=file.knowledge_base_id,
             subject_id=file.pk,
             actor_id=creator.pk,
+            personal_to=knowledge_base.personal_to,
             payload={"to": file.status, "fileName": file.file_name},
         )
         announce_change(file, before=None, actor_id=creator.pk)

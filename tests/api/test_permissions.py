@@ -198,8 +198,8 @@ allowed is a 403; what is in another organization, or beyond a key's bounds, a 4
 `DELETE …/members/{{userId}}` of oneself, which is leaving, takes `org.leave` and no more. Making and unmaking an OWNER
 takes `owners.manage` besides what the call itself takes, and changing `isPublic` takes `kb.publish`. Of API keys
 everybody sees and revokes their own, and whoever has `keys.manage` besides, everybody's; they are changed in a session
-alone. A copy takes in the target what making it there takes. `GET /orgs` and `POST /orgs` are open to every account;
-the verb is what a key needs.
+alone. A copy takes in the target what making it there takes. What names a file, or tells of files, as trying an ETL
+does, takes `files.read` besides. `GET /orgs` and `POST /orgs` are open to every account; the verb is what a key needs.
 
 | call | verb | {roles} |
 | --- | --- | {dashes} |

@@ -25,7 +25,8 @@ class AuditExport:
     ``rows`` must have been made inside the tenant scope, which filtered it then: it has closed when this runs.
     """
 
-    def __init__(self, rows: QuerySet[Event], form: str) -> None:
+    def __init__(self, rows: QuerySet[Event], form: str, *, reader_id: str) -> None:
+        self._context = {"reader_id": reader_id}
         self._newest = rows.order_by("-pk").values_list("pk", flat=True).first() or 0
         self._rows = rows.filter(pk__lte=self._newest).order_by("pk")
         self._render = _RENDERERS[form]
@@ -42,7 +43,7 @@ class AuditExport:
     def _batch_after(self, last: int) -> tuple[bytes, int]:
         """What comes after this id, and the id it ends with: beyond the newest when that was all."""
         events = list(self._rows.filter(pk__gt=last)[:BATCH])
-        entries = AuditEntrySerializer(events, many=True).data
+        entries = AuditEntrySerializer(events, many=True, context=self._context).data
         return self._render(entries), events[-1].pk if len(events) == BATCH else self._newest
 
 

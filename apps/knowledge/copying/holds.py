@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from apps.base.origin import Origin, resuming
 from apps.events.services import record
 from apps.knowledge import dispatch, intake, leases, quotas
 from apps.knowledge.copying.models import UNFINISHED
@@ -95,7 +96,9 @@ def list_more(hold: Hold) -> int:
             sources = list(found[:LISTED])
         if sources:
             intake.ensure_room(job.organization_id, files=len(sources))
-            rows = make_rows(current, target, sources)
+            asked = Origin(user_id=job.creator_id or "", key_id=job.key_id, address=job.address)
+            with resuming(asked):  # the files are theirs, though a worker makes them
+                rows = make_rows(current, target, sources)
             size_bytes = sum(row.size_bytes or 0 for row in rows)
             quotas.ensure_within(job.organization_id, files=len(rows), size_bytes=size_bytes)
             _update(hold, listed_until=sources[-1].pk, listed_until_at=sources[-1].created_at)

@@ -28,6 +28,7 @@ class CopyJob(TenantModel):
     key_id = models.CharField(
         max_length=identifiers.MAX_LENGTH, blank=True, help_text="The API key it was asked for with."
     )
+    address = models.GenericIPAddressField(null=True, help_text="Where it was asked for.")
     source_organization_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     source_knowledge_base_id = models.CharField(max_length=identifiers.MAX_LENGTH)
     source_file_id = models.CharField(

@@ -51,6 +51,7 @@ def make_rows(job: CopyJob, target: KnowledgeBase, sources: Sequence[File]) -> l
         organization_id=target.organization_id,
         knowledge_base_id=target.pk,
         actor_id=job.creator_id or "",
+        personal_to=target.personal_to,
     )
     for row in rows:
         announce_change(row, before=None, actor_id=job.creator_id or "")

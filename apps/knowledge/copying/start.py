@@ -9,16 +9,18 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, TooLarge
+from apps.base.origin import current_origin
+from apps.events.services import record
 from apps.knowledge import dispatch, intake, quotas
 from apps.knowledge.copying.models import UNFINISHED
-from apps.knowledge.copying.sources import copyable, make_rows, sources_of
+from apps.knowledge.copying.sources import copyable, make_rows, origin, sources_of
 from apps.knowledge.files import delete_file
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
 from apps.knowledge.statuses import CopyStatus, FileStatus
 from apps.knowledge.uploads import NotUploadedYet
 from apps.orgs.allowances import allowances_of
-from apps.orgs.models import Organization
+from apps.orgs.models import Membership, Organization
 from apps.orgs.scope import tenant_scope
 
 AlsoInTransaction = Callable[[CopyJob], None]
@@ -65,7 +67,9 @@ def copy_knowledge_base(
             target_knowledge_base_id=made.pk,
             files_total=all_of["files"],
             created_at=now,
+            address=current_origin().address,
         )
+        _record_start(job)
         _announce(job, also)
     return made, job
 
@@ -98,10 +102,12 @@ def copy_file(
             source_file_id=source.pk,
             target_knowledge_base_id=target.pk,
             files_total=1,
+            address=current_origin().address,
         )
         (file,) = make_rows(job, target, [source])
         job.target_file_id = file.pk
         job.save(update_fields=["target_file_id"])
+        _record_start(job)
         quotas.ensure_within(target.organization_id, files=1, size_bytes=file.size_bytes or 0)
         _announce(job, also)
     return file, job
@@ -115,6 +121,7 @@ def cancel(job: CopyJob, *, actor_id: str = "") -> None:
         )
         if stopped:
             drop_begun(job, actor_id=actor_id)
+            _record("copy.cancelled", job, actor_id=actor_id)
 
 
 def drop_begun(job: CopyJob, *, actor_id: str = "") -> None:
@@ -135,6 +142,41 @@ def _check_source(source: File, target_organization_id: str) -> None:
     size, limit = source.size_bytes or 0, allowances_of(target_organization_id).max_file_bytes
     if size > limit:
         raise TooLarge(f"The file has {size} bytes; the limit of that organization is {limit}.")
+
+
+def _record_start(job: CopyJob) -> None:
+    """At the target, and, where that is another organization, at the source, which is left: who reads only the one log
+    must find it there. Where to is told to those who belong there: a guest's own organization is the guest's affair."""
+    actor_id = job.creator_id or ""
+    _record("copy.started", job, actor_id=actor_id)
+    if job.source_organization_id == job.organization_id:
+        return
+    told = {
+        "targetOrganizationId": job.organization_id,
+        "targetKnowledgeBaseId": job.target_knowledge_base_id,
+        "copyId": job.pk,
+    }
+    with tenant_scope(job.source_organization_id):
+        is_member = Membership.objects.filter(user_id=actor_id).exists()
+        record(
+            "file.copied_out" if job.source_file_id else "knowledge_base.copied_out",
+            organization_id=job.source_organization_id,
+            subject_id=job.source_file_id or job.source_knowledge_base_id,
+            knowledge_base_id=job.source_knowledge_base_id,
+            actor_id=actor_id,
+            payload=told if is_member else {},
+        )
+
+
+def _record(kind: str, job: CopyJob, *, actor_id: str) -> None:
+    record(
+        kind,
+        organization_id=job.organization_id,
+        subject_id=job.pk,
+        knowledge_base_id=job.target_knowledge_base_id,
+        actor_id=actor_id,
+        payload={"fileId": job.target_file_id, "copiedFrom": origin(job, job.source_file_id)},
+    )
 
 
 def _announce(job: CopyJob, also: Callable[[CopyJob], Any] | None) -> None:

@@ -16,6 +16,11 @@ class DownloadLink(TenantModel):
     )
     file = models.ForeignKey("knowledge.File", on_delete=models.CASCADE, related_name="download_links")
     creator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key_id = models.CharField(
+        max_length=identifiers.MAX_LENGTH,
+        blank=True,
+        help_text="The API key it was made with, and that it ends with.",
+    )
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()

@@ -11,42 +11,54 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, PermissionDenied
+from apps.base.origin import current_origin
 from apps.base.timestamps import rfc3339
 from apps.events.services import record
 from apps.knowledge.models import DownloadLink, File
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.access import Access
+from apps.orgs.keys import KeyEnded, require_usable
 from apps.orgs.models import Membership
+from apps.orgs.rate_limits import DAY, Window, require_room
 from apps.orgs.roles import Ability
 from apps.orgs.scope import system_scope
 
 LIFETIME = timedelta(days=7)
-MAX_LINKS = 100  # of one file and one maker, that work: guests leave members theirs
+MAX_LINKS = 100  # of one file and one maker, until they would expire: guests leave members theirs
+# Each is a row for weeks, and an entry of the audit log, whether it is revoked or not.
+BY_MAKER = Window(5000, DAY)
+BY_GUEST = Window(100, DAY)
+BY_GUESTS = Window(1000, DAY)  # all of them, in one organization
 TOKEN_BYTES = 16
 KEPT_EXPIRED = timedelta(days=30)  # so long one that has ended is still listed
 FORGET_BATCH = 1000
+_ENDED = "This link does not work, or works no longer."
 
 
 class TooManyLinks(Conflict):
     code = "too_many_links"
     default_message = (
-        f"{MAX_LINKS} download links that you made of this file work already. "
-        "Revoke some, or wait for their end."
+        f"You made {MAX_LINKS} download links of this file that are not expired, those you revoked among them. "
+        "Wait for the end of some."
     )
 
 
 def create_link(file: File, *, creator: User, lifetime: timedelta = LIFETIME) -> tuple[DownloadLink, str]:
     """Make a link that serves the file for ``lifetime``, also before its bytes have come; in a transaction of the
-    caller. Returns it with its URL, which can't be had again. Raises TooManyLinks."""
+    caller. Returns it with its URL, which can't be had again. Raises TooManyLinks, RateLimited, and ValkeyAway as
+    ``require_room`` does."""
     now = timezone.now()
-    working = DownloadLink.objects.filter(file=file, creator=creator, revoked_at=None, expires_at__gt=now)
-    if working.count() >= MAX_LINKS:
+    # Revoked ones too: or else making and revoking in turn makes any number.
+    unexpired = DownloadLink.objects.filter(file=file, creator=creator, expires_at__gt=now)
+    if unexpired.count() >= MAX_LINKS:
         raise TooManyLinks
+    _require_room(file.organization_id, creator)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     link = DownloadLink.objects.create(
         organization_id=file.organization_id,
         file=file,
         creator=creator,
+        key_id=current_origin().key_id,
         token_hash=_hash(token),
         expires_at=now + lifetime,
     )
@@ -74,7 +86,7 @@ def revoke(link: DownloadLink, *, actor_id: str) -> DownloadLink:
 
 def find_linked_file(token: str) -> File:
     """The file that a link serves. Raises NotFound, alike for one that never was, has expired, was revoked, whose file
-    is deleted, or whose maker may not read the file any more."""
+    is deleted, whose maker may not read the file any more, or that was made with a key that has ended."""
     with system_scope("a download link"):
         link = (
             DownloadLink.objects.select_related("file__knowledge_base")
@@ -82,7 +94,11 @@ def find_linked_file(token: str) -> File:
             .first()
         )
         if link is None or not link.is_usable or not _may_still_read(link):
-            raise NotFound("This link does not work, or works no longer.")
+            raise NotFound(_ENDED)
+        try:
+            require_usable(link.key_id)
+        except KeyEnded as error:
+            raise NotFound(_ENDED) from error
         return link.file
 
 
@@ -92,6 +108,15 @@ def forget_expired() -> int:
         old = DownloadLink.objects.filter(expires_at__lt=timezone.now() - KEPT_EXPIRED).order_by("expires_at")
         ids: Sequence[str] = list(old.values_list("pk", flat=True)[:FORGET_BATCH])
         return DownloadLink.objects.filter(pk__in=ids).delete()[0] if ids else 0
+
+
+def _require_room(organization_id: str, creator: User) -> None:
+    name = f"links:{organization_id}"
+    if Membership.objects.filter(user=creator).exists():
+        require_room(f"{name}:{creator.pk}", BY_MAKER)
+    else:
+        require_room(f"{name}:{creator.pk}", BY_GUEST)
+        require_room(f"{name}:guests", BY_GUESTS)
 
 
 def _may_still_read(link: DownloadLink) -> bool:

@@ -16,10 +16,11 @@ from apps.accounts.models import User
 from apps.knowledge.links import services as links
 from apps.knowledge.models import DownloadLink, File
 from apps.knowledge.sweep import sweep
-from apps.orgs.models import Membership
+from apps.orgs.models import ApiKey, Membership
+from apps.orgs.rate_limits import DAY, Window
 from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope
-from tests.conftest import CommittingClient, Tenant, Upload, put_bytes
+from tests.conftest import CommittingClient, Tenant, Upload, client_with_key, put_bytes
 
 TEXT = b"The heron stands on one leg."
 
@@ -217,18 +218,63 @@ def test_links_of_one_file_are_bounded(
     api: CommittingClient, tenant: Tenant, file: File, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(links, "MAX_LINKS", 2)
-    for _ in range(2):
-        _make(api, tenant, file)
+    first, _ = (_make(api, tenant, file)["linkId"] for _ in range(2))
     url = f"{tenant.library_url}/files/{file.pk}/download-link"
+    assert api.delete(f"{url}s/{first}").status_code == 200  # which leaves no room for another
     refused = api.post(url, {"expiresInDays": 7}, format="json")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too_many_links")
+    with system_scope("tests"):
+        DownloadLink.objects.filter(pk=first).update(expires_at=timezone.now())
+    _make(api, tenant, file)
+
+
+def test_links_of_a_day_are_bounded_for_each_maker_and_for_all_guests(
+    api: CommittingClient,
+    outsider: CommittingClient,
+    tenant: Tenant,
+    file: File,
+    make_tenant: Callable[[str], Tenant],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links, "BY_MAKER", Window(5, DAY))
+    monkeypatch.setattr(links, "BY_GUEST", Window(2, DAY))
+    monkeypatch.setattr(links, "BY_GUESTS", Window(3, DAY))
+    api.put(tenant.library_url, {"title": "A", "llmDescription": "B", "isPublic": True}, format="json")
+    url = f"{tenant.library_url}/files/{file.pk}/download-link"
+    another = client_with_key(make_tenant("Other").secret)
+
+    def statuses(client: CommittingClient, calls: int) -> list[int]:
+        answers = [client.post(url, {"expiresInDays": 1}, format="json") for _ in range(calls)]
+        assert all("Retry-After" in answer for answer in answers if answer.status_code == 429)
+        return [answer.status_code for answer in answers]
+
+    assert statuses(outsider, 3) == [200, 200, 429]
+    assert statuses(another, 2) == [200, 429]  # the other guests had the rest
+    assert statuses(api, 6) == [200] * 5 + [429]
+    with system_scope("tests"):
+        assert DownloadLink.objects.count() == 8
+
+
+def test_link_that_was_made_with_a_key_ends_with_it(
+    api: CommittingClient, tenant: Tenant, file: File, make_key: Callable[..., CommittingClient]
+) -> None:
+    session = CommittingClient()
+    session.force_login(tenant.owner)
+    revoked, expired = (_path(_make(make_key(), tenant, file)["downloadLink"]) for _ in range(2))
+    kept = [_path(_make(client, tenant, file)["downloadLink"]) for client in (api, session)]
+    assert [Client().get(path).status_code for path in (revoked, expired, *kept)] == [302] * 4
+    with tenant.scope():
+        one, other = ApiKey.objects.filter(name="narrow")
+        ApiKey.objects.filter(pk=other.pk).update(expires_at=timezone.now())
+    assert api.delete(f"{tenant.url}/api-keys/{one.pk}").status_code == 200
+    assert [Client().get(path).status_code for path in (revoked, expired, *kept)] == [404, 404, 302, 302]
 
 
 def test_following_a_link_writes_nothing_and_other_methods_are_refused(
     api: CommittingClient, tenant: Tenant, file: File, django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     path = _path(_make(api, tenant, file)["downloadLink"])
-    with django_assert_max_num_queries(2) as queries:  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(3) as queries:  # type: ignore[attr-defined]
         Client().get(path)
     assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)
     refused = Client().post(path)

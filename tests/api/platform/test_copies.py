@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
+from apps.events.models import Event
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import CopyJob, File, KnowledgeBase
 from apps.orgs.keys import create_api_key
-from apps.orgs.models import Membership
+from apps.orgs.models import ApiKey, Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope
 from tests.conftest import CommittingClient, Tenant, Upload, client_with_key
@@ -269,3 +270,68 @@ def test_copy_is_not_called_off_by_who_may_not_write_there(
 def test_body_is_checked(api: CommittingClient, tenant: Tenant, body: dict[str, object]) -> None:
     answer = api.post(f"{tenant.library_url}/copy-to", body, format="json")
     assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["targetOrganizationId"])
+
+
+def _events(tenant: Tenant, *kinds: str) -> list[Event]:
+    with tenant.scope():
+        return list(Event.objects.filter(kind__in=kinds, is_audit=True))
+
+
+def test_copy_to_another_organization_is_told_in_both(
+    tenant: Tenant, stranger: Tenant, ingest: Upload, run_workers: Callable[[], int]
+) -> None:
+    file = ingest("a.txt", b"The heron stands on one leg.", "text/plain")
+    _join(stranger, tenant.owner, Role.EDITOR)
+    session = _session(tenant.owner)
+    whole = _copy(session, tenant, stranger).json()
+    one = session.post(
+        f"{tenant.library_url}/file/{file.pk}/copy-to", _target(stranger), format="json"
+    ).json()
+    out = _events(tenant, "knowledge_base.copied_out", "file.copied_out", "copy.started")
+    assert [(event.kind, event.subject_id) for event in out] == [
+        ("knowledge_base.copied_out", tenant.library.pk),
+        ("file.copied_out", file.pk),
+    ]
+    for event, made in zip(out, (whole, one), strict=True):
+        assert (event.actor_id, event.address) == (tenant.owner.pk, "127.0.0.1")
+        assert event.payload == {
+            "targetOrganizationId": stranger.organization.pk,
+            "targetKnowledgeBaseId": made["knowledgeBaseId"],
+            "copyId": made["copy"]["copyId"],
+        }
+    started = _events(stranger, "copy.started")
+    assert [event.subject_id for event in started] == [whole["copy"]["copyId"], one["copy"]["copyId"]]
+    assert started[1].payload["copiedFrom"]["fileId"] == file.pk
+
+
+def test_guest_who_copies_is_told_and_not_where_to(
+    api: CommittingClient, outsider: CommittingClient, tenant: Tenant, stranger: Tenant, ingest: Upload
+) -> None:
+    ingest("a.txt", b"The heron stands on one leg.", "text/plain")
+    body = {"title": "Open", "llmDescription": "For all.", "isPublic": True}
+    assert api.put(tenant.library_url, body, format="json").status_code == 200
+    assert _copy(outsider, tenant, stranger).status_code == 202
+    (event,) = _events(tenant, "knowledge_base.copied_out")
+    assert (event.actor_id, event.payload) == (stranger.owner.pk, {})
+
+
+def test_files_that_a_worker_makes_carry_the_key_and_the_address_of_who_asked(
+    api: CommittingClient, tenant: Tenant, ingest: Upload, run_workers: Callable[[], int]
+) -> None:
+    ingest("a.txt", b"The heron stands on one leg.", "text/plain")
+    url, target = f"{tenant.library_url}/copy-to", {"targetOrganizationId": tenant.organization.pk}
+    made = api.post(url, target, format="json", REMOTE_ADDR="203.0.113.7").json()
+    run_workers()
+    with tenant.scope():
+        event = Event.objects.get(kind="file.created", knowledge_base_id=made["knowledgeBaseId"])
+        assert event.key_id == ApiKey.objects.get().pk
+    assert (event.actor_id, event.address) == (tenant.owner.pk, "203.0.113.7")
+
+
+def test_copy_that_is_called_off_is_told(api: CommittingClient, tenant: Tenant, ingest: Upload) -> None:
+    ingest("a.txt", b"The heron stands on one leg.", "text/plain")
+    made = _copy(api, tenant, tenant).json()
+    url = f"{tenant.url}/knowledgebases/{made['knowledgeBaseId']}/copies/{made['copy']['copyId']}"
+    assert [api.delete(url).status_code for _ in range(2)] == [200, 200]
+    (event,) = _events(tenant, "copy.cancelled")
+    assert (event.subject_id, event.actor_id) == (made["copy"]["copyId"], tenant.owner.pk)

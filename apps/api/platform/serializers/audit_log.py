@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 from django.db.models import F
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
@@ -8,6 +9,7 @@ from apps.api.common.fields import EmptyAsNullField
 from apps.api.common.ordering import CodePoints, OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.base.identifiers import MAX_LENGTH
+from apps.events.audit import told_to
 from apps.events.models import Event
 
 ENTRY = {
@@ -44,8 +46,21 @@ class AuditEntrySerializer(serializers.Serializer):
     apiKeyId = EmptyAsNullField(source="key_id", help_text="Null: in a session.")
     ipAddress = serializers.CharField(source="address", allow_null=True)
     userAgent = EmptyAsNullField(source="user_agent")
-    message = EmptyAsNullField()
-    payload = serializers.DictField(help_text="What else this kind of event tells.")
+    message = serializers.SerializerMethodField()
+    payload = serializers.SerializerMethodField(
+        help_text="What else this kind of event tells. Of what is in somebody's personal knowledge base names are left "
+        "out for everybody else."
+    )
+
+    def get_message(self, event: Event) -> str | None:
+        return self._told(event)[0] or None
+
+    def get_payload(self, event: Event) -> dict[str, Any]:
+        return self._told(event)[1]
+
+    def _told(self, event: Event) -> tuple[str, dict[str, Any]]:
+        """The context names the reader; without one it is nobody's."""
+        return told_to(event, self.context.get("reader_id", ""))
 
     def get_eventId(self, event: Event) -> str:
         return f"event-{event.pk}"

@@ -62,9 +62,10 @@ class AuditLogView(OrganizationView):
         )
         form = request.query_params.get("format")
         if form not in CONTENT_TYPES:
-            return self.answer(s.AuditPageSerializer(paginate(rows, query)))
+            context = {"reader_id": self.access.user.pk}
+            return self.answer(s.AuditPageSerializer(paginate(rows, query), context=context))
         name = f"audit-log-{self.access.organization.pk}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(
-            AuditExport(rows, form), content_type=CONTENT_TYPES[form], headers=headers
+            AuditExport(rows, form, reader_id=self.access.user.pk), content_type=CONTENT_TYPES[form], headers=headers
         )
