@@ -131,6 +131,26 @@ def admit(organization: Organization, *, key_id: str = "") -> Verdict | None:
     )
 
 
+def calls_in_windows(organization: Organization) -> dict[int, int]:
+    """How many calls count in each window now, by its seconds; nothing for what the plan does not limit, and nothing
+    at all while Valkey is away."""
+    key, windows = f"calls:{organization.pk}", windows_of(organization.plan)
+
+    def count(client: redis.Redis) -> list[int]:
+        seconds, micros = client.time()
+        now = seconds * 1_000_000 + micros
+        with client.pipeline(transaction=False) as pipeline:
+            for window in windows:
+                pipeline.zcount(key, f"({now - window.seconds * 1_000_000}", "+inf")
+            return list(pipeline.execute())
+
+    try:
+        counts = valkey().call(count) if windows else []
+    except ValkeyAway:
+        return {}
+    return {window.seconds: number for window, number in zip(windows, counts, strict=True)}
+
+
 def admit_address(address: str) -> Verdict | None:
     """The same for a caller who is nobody yet: at most RATE_LIMIT_PER_ADDRESS calls a minute."""
     limit = settings.RATE_LIMIT_PER_ADDRESS

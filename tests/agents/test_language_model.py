@@ -258,6 +258,22 @@ def test_budget_of_the_month_is_held(
     assert len(language_model.asked) == 2
 
 
+def test_server_holds_a_budget_where_the_plan_says_nothing(
+    carry_out: Start,
+    make_agent: MakeAgent,
+    language_model: LanguageModel,
+    tenant: Tenant,
+    settings: Settings,
+) -> None:
+    settings.LLM_MAX_TOKENS_PER_MONTH = 100
+    agent = make_agent()
+    assert carry_out(agent=agent, prompt="One.").status == "SUCCEEDED"  # 120
+    assert carry_out(agent=agent, prompt="Two.").error_code == "token_budget_spent"
+    Plan.objects.create(name="generous", max_tokens_per_month=1000)
+    Organization.objects.filter(pk=tenant.organization.pk).update(plan="generous")
+    assert carry_out(agent=agent, prompt="Three.").status == "SUCCEEDED"
+
+
 def test_only_models_on_offer_can_be_named(
     carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, settings: Settings
 ) -> None:

@@ -1,7 +1,10 @@
 """What an organization may spend on language models, by its plan, and what it has spent."""
 
+from django.conf import settings
+
 from apps.base.errors import CommonplaceError
 from apps.orgs.models import Plan
+from apps.orgs.quotas import plan_of
 from apps.orgs.usage import charge_tokens, tokens_this_month
 
 
@@ -14,16 +17,23 @@ def ensure_left(organization_id: str) -> None:
     """Raises TokenBudgetSpent when this month's tokens are used up.
 
     What a question will take is known only afterwards: the last one, or the last few that were asked at the same
-    moment, may go beyond. One query where the plan has no budget, two where it has.
+    moment, may go beyond. One query where there is no budget, two where there is.
     """
-    plan = Plan.objects.filter(organizations=organization_id).first()
-    if plan is None or plan.max_tokens_per_month is None:
+    plan = plan_of(organization_id)
+    if plan is None or (limit := limit_of(plan)) is None:
         return
     used = tokens_this_month(organization_id)
-    if used >= plan.max_tokens_per_month:
+    if used >= limit:
         raise TokenBudgetSpent(
-            f"The plan '{plan.name}' allows for {plan.max_tokens_per_month} tokens a month, and {used} are used."
+            f"Language models: the plan '{plan}' allows for {limit} tokens a month, and {used} are used."
         )
+
+
+def limit_of(plan: Plan) -> int | None:
+    """Tokens a month: what the plan says or, where it says nothing, LLM_MAX_TOKENS_PER_MONTH. None: any number."""
+    if plan.max_tokens_per_month is not None:
+        return plan.max_tokens_per_month
+    return settings.LLM_MAX_TOKENS_PER_MONTH or None
 
 
 def charge(organization_id: str, tokens: int, *, key_id: str = "") -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.knowledge.models import File
-from apps.orgs.models import ApiKey, Organization
+from apps.orgs.models import ApiKey, Organization, Plan
 from apps.orgs.roles import Role
 from apps.orgs.usage_models import DailyStorage, DailyUsage
 from tests.conftest import CommittingClient, Tenant
@@ -83,11 +83,49 @@ def test_plan_and_what_is_stored_are_told(
         "maxFiles": None,
         "maxBytes": None,
         "maxChunks": None,
+        "maxDocuments": None,
+        "maxDocumentBytes": None,
         "maxTokensPerMonth": None,
     }
     assert (told["files"], told["bytes"], told["chunks"]) == (1, len(TEXT), 1)
     today = told["days"][-1]
     assert (today["files"], today["bytes"], today["chunks"]) == (1, len(TEXT), 1)
+
+
+def quotas(told: Any) -> dict[str, tuple[int | None, int | None]]:
+    return {quota["name"]: (quota["used"], quota["limit"]) for quota in told["quotas"]}
+
+
+def test_each_limit_is_told_beside_what_is_used_of_it(
+    api: CommittingClient, tenant: Tenant, ingest: Callable[..., File], settings: Any
+) -> None:
+    settings.LLM_MAX_TOKENS_PER_MONTH = 5000
+    limits = {"max_files": 9, "max_storage_bytes": 10_000_000, "max_chunks": 7, "max_documents": 6}
+    rates = {"requests_per_minute": 100, "requests_per_day": 2000}
+    Plan.objects.create(name="tested", max_document_bytes=500, **limits, **rates)
+    Organization.objects.filter(pk=tenant.organization.pk).update(plan="tested")
+    ingest("a.txt", TEXT, "text/plain")
+    large = {"fileName": "b.txt", "contentType": "text/plain", "multipart": True, "sizeBytes": 1000}
+    api.post(f"{tenant.library_url}/files/upload-url", large, format="json")
+    api.post(f"{tenant.url}/documents", {"title": "x", "content": "äö"}, format="json")
+    with tenant.scope():
+        DailyUsage.objects.create(organization=tenant.organization, day=timezone.now().date(), tokens=70)
+    told = usage(api, tenant)
+    assert quotas(told) == {
+        "files": (2, 9),
+        "bytes": (len(TEXT) + 1000, 10_000_000),
+        "chunks": (1, 7),
+        "documents": (1, 6),
+        "documentBytes": (4, 500),
+        "tokensPerMonth": (70, 5000),
+        "requestsPerMinute": (4, 100),
+        "requestsPerHour": (None, None),
+        "requestsPerDay": (4, 2000),
+    }
+    assert (told["bytes"], told["documents"], told["documentBytes"]) == (len(TEXT), 1, 4)
+    assert told["tokensThisMonth"] == 70
+    settings.VALKEY_URL = "redis://127.0.0.1:1/0"
+    assert quotas(usage(api, tenant))["requestsPerMinute"] == (None, 100)
 
 
 def test_every_day_that_was_asked_for_is_told(

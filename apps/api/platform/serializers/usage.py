@@ -5,6 +5,9 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.agents.usage_report import QuotaUse
+from apps.api.common.casing import camel_case
+
 MAX_DAYS, DEFAULT_DAYS = 366, 30
 USAGE = {
     "organizationId": "org-01k9a3c8b2v7q4m6n0x5t1r9we",
@@ -18,11 +21,27 @@ USAGE = {
         "maxFiles": 10000,
         "maxBytes": 10737418240,
         "maxChunks": None,
+        "maxDocuments": None,
+        "maxDocumentBytes": None,
         "maxTokensPerMonth": 1000000,
     },
+    "quotas": [
+        {"name": "files", "used": 12, "limit": 10000},
+        {"name": "bytes", "used": 4821130, "limit": 10737418240},
+        {"name": "chunks", "used": 713, "limit": None},
+        {"name": "documents", "used": 3, "limit": None},
+        {"name": "documentBytes", "used": 20480, "limit": None},
+        {"name": "tokensPerMonth", "used": 48213, "limit": 1000000},
+        {"name": "requestsPerMinute", "used": 2, "limit": 20},
+        {"name": "requestsPerHour", "used": 31, "limit": 200},
+        {"name": "requestsPerDay", "used": 96, "limit": 2000},
+    ],
     "files": 12,
     "bytes": 4821130,
     "chunks": 713,
+    "documents": 3,
+    "documentBytes": 20480,
+    "tokensThisMonth": 48213,
     "requests": 96,
     "tokens": 0,
     "days": [
@@ -87,7 +106,27 @@ class PlanSerializer(serializers.Serializer):
     maxFiles = serializers.IntegerField(source="max_files", allow_null=True)
     maxBytes = serializers.IntegerField(source="max_storage_bytes", allow_null=True)
     maxChunks = serializers.IntegerField(source="max_chunks", allow_null=True)
+    maxDocuments = serializers.IntegerField(source="max_documents", allow_null=True)
+    maxDocumentBytes = serializers.IntegerField(source="max_document_bytes", allow_null=True)
     maxTokensPerMonth = serializers.IntegerField(source="max_tokens_per_month", allow_null=True)
+
+
+class QuotaSerializer(serializers.Serializer):
+    """What of one quota is used now, and how much there is."""
+
+    name = serializers.SerializerMethodField(
+        help_text="`files`, `bytes` (with the room that is held for uploads in parts), `chunks`, `documents`, "
+        "`documentBytes` (of all versions), `tokensPerMonth`, `requestsPerMinute`, `requestsPerHour`, `requestsPerDay`."
+    )
+    used = serializers.IntegerField(
+        allow_null=True, help_text="Null: it is not counted, or not known just now."
+    )
+    limit = serializers.IntegerField(
+        allow_null=True, help_text="By the plan, or for tokens by the server. Null: none."
+    )
+
+    def get_name(self, quota: QuotaUse) -> str:
+        return camel_case(quota.name)
 
 
 class KeyUsageSerializer(serializers.Serializer):
@@ -121,6 +160,15 @@ class _UsageSerializer(serializers.Serializer):
     chunks = serializers.IntegerField(
         source="stored.chunks", help_text="How many passages of theirs can be found."
     )
+    documents = serializers.IntegerField(source="written.documents", help_text="How many there are now.")
+    documentBytes = serializers.IntegerField(
+        source="written.size_bytes", help_text="How large all versions of theirs are together, in UTF-8."
+    )
+    tokensThisMonth = serializers.IntegerField(
+        source="tokens_this_month",
+        help_text="Of language models, in the calendar month (UTC) that it is now.",
+    )
+    quotas = QuotaSerializer(many=True, help_text="Each limit there is, beside what is used of it now.")
     requests = serializers.IntegerField(help_text="Calls in these days that were let in.")
     tokens = serializers.IntegerField(help_text="Of language models, in these days.")
     days = DayUsageSerializer(many=True, help_text="Every day from `from` to `to`.")

@@ -2,10 +2,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.agents.usage_report import usage_report
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import usage as s
 from apps.api.platform.views.base import OrganizationView
-from apps.knowledge.usage_report import usage_report
 
 
 class UsageView(OrganizationView):
