@@ -1,11 +1,17 @@
 """Start-up checks of the configuration, each with the fix."""
 
+import logging
 import os
 from typing import Any, cast
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register, run_checks
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection
+
+from apps.orgs.models import Plan
+
+logger = logging.getLogger(__name__)
 
 
 @register("commonplace")
@@ -83,8 +89,59 @@ def calls_can_be_counted(**_: object) -> list[CheckMessage]:
     return faults
 
 
+@register("commonplace")
+def language_model_is_complete(**_: object) -> list[CheckMessage]:
+    """Warnings: a server of one model needs no name for it, and one of one's own costs nothing."""
+    doubts: list[CheckMessage] = []
+    if settings.LLM_BASE_URL and not settings.LLM_MODEL:
+        doubts.append(
+            Warning(
+                "LLM_BASE_URL is set and LLM_MODEL is not: most servers will refuse agents that name no model.",
+                hint="Set LLM_MODEL to the name of a model of that server.",
+                id="commonplace.W105",
+            )
+        )
+    if settings.LLM_BASE_URL and settings.LLM_API_KEY and not settings.LLM_MAX_TOKENS_PER_MONTH:
+        doubts.append(
+            Warning(
+                "The language model wants a key, and organizations may use any number of its tokens, unless their "
+                "plan says otherwise.",
+                hint="Set LLM_MAX_TOKENS_PER_MONTH, or a number in every plan in the admin site.",
+                id="commonplace.W106",
+            )
+        )
+    return doubts
+
+
+@register("commonplace", deploy=True)
+def default_plan_exists(**_: object) -> list[CheckMessage]:
+    """Needs the database, so that it is asked by ``check --deploy`` and at the start of a process, and not before a
+    migration that may bring the plan. Nothing where the database is away or empty: that tells of itself."""
+    try:
+        plans = list(Plan.objects.order_by("name").values_list("name", flat=True))
+    except DatabaseError:
+        return []
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # processes that are forked from this one must not share it
+    if not plans or settings.DEFAULT_PLAN in plans:
+        return []
+    return [
+        Error(
+            f"DEFAULT_PLAN is '{settings.DEFAULT_PLAN}', and there is no such plan.",
+            hint=f"Set DEFAULT_PLAN to one of {', '.join(plans)}, or make the plan in the admin site.",
+            id="commonplace.E107",
+        )
+    ]
+
+
 def refuse_to_start_incomplete() -> None:
-    """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix."""
-    faults = [fault for fault in run_checks(tags=["commonplace"]) if fault.is_serious()]
+    """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix; what is
+    only doubtful is logged."""
+    told = run_checks(tags=["commonplace"], include_deployment_checks=True)
+    faults = [fault for fault in told if fault.is_serious()]
+    for doubt in told:
+        if doubt not in faults:
+            logger.warning("%s %s", doubt.msg, doubt.hint)
     if faults:
         raise ImproperlyConfigured("\n".join(f"{fault.msg} {fault.hint}" for fault in faults))

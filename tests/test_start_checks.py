@@ -5,8 +5,11 @@ import sys
 import pytest
 from django.conf import LazySettings
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 
+from apps.orgs.models import Plan
 from benchmarks.live_server import ROOT
+from config.checks import refuse_to_start_incomplete
 
 COMPLETE = {
     "SECRET_KEY": "only for tests",
@@ -61,6 +64,33 @@ def test_calls_need_a_server_that_can_count_them(settings: LazySettings) -> None
         "commonplace.E103",
         "commonplace.E104",
     ]
+
+
+def test_language_model_that_nobody_names_or_bounds_is_doubtful(settings: LazySettings) -> None:
+    settings.LLM_BASE_URL, settings.LLM_API_KEY = "https://models.example.com/v1", "secret"
+    told = run_checks(tags=["commonplace"])
+    assert [doubt.id for doubt in told] == ["commonplace.W105", "commonplace.W106"]
+    assert not any(doubt.is_serious() for doubt in told)
+    settings.LLM_MODEL, settings.LLM_MAX_TOKENS_PER_MONTH = "small", 1_000_000
+    assert run_checks(tags=["commonplace"]) == []
+
+
+def test_doubts_are_told_at_start_which_goes_on() -> None:
+    started = _start(**COMPLETE, LLM_BASE_URL="https://models.example.com/v1", LLM_API_KEY="secret")
+    assert started.returncode == 0
+    assert "Set LLM_MAX_TOKENS_PER_MONTH" in started.stderr
+    assert "Set LLM_MODEL" in started.stderr
+
+
+@pytest.mark.django_db
+def test_plan_of_new_organizations_must_be_there(settings: LazySettings) -> None:
+    Plan.objects.get_or_create(name="local")
+    refuse_to_start_incomplete()
+    settings.DEFAULT_PLAN = "locl"
+    with pytest.raises(
+        ImproperlyConfigured, match=r"DEFAULT_PLAN is 'locl', and there is no such plan.*local"
+    ):
+        refuse_to_start_incomplete()
 
 
 @pytest.mark.parametrize("missing", [*COMPLETE, "S3_BUCKET"])

@@ -3,6 +3,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -46,6 +47,11 @@ class PlanAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()  # the key: changing it would make another plan
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        """Not the one that new organizations get. (One that organizations have is protected by them.)"""
+        is_needed = obj is not None and obj.pk == settings.DEFAULT_PLAN
+        return not is_needed and super().has_delete_permission(request, obj)
 
 
 class MembershipForm(ModelForm):

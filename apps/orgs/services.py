@@ -5,24 +5,36 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import NotFound, ValidationFailed
-from apps.orgs.models import Membership, Organization
+from apps.base.errors import CommonplaceError, NotFound, ValidationFailed
+from apps.orgs.models import Membership, Organization, Plan
 from apps.orgs.ownership import count_creation, require_room_to_own
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
 from apps.orgs.signals import announce, organization_created, organization_deleting
 
 
+class PlanMissing(CommonplaceError):
+    """A fault of the server's configuration, told at start (config/checks.py), or of whoever named the plan."""
+
+    code = "plan_missing"
+    http_status = 503
+
+
 @transaction.atomic
 def create_organization(*, name: str, owner: User, plan: str | None = None) -> Organization:
     """Make an organization with its owner and, by way of the signal, its default library. Without a ``plan`` it
-    has DEFAULT_PLAN. For operators: however many the owner has."""
+    has DEFAULT_PLAN. For operators: however many the owner has. Raises PlanMissing, ValidationFailed."""
     name = name.strip()
     if not name:
         raise ValidationFailed(
             "An organization needs a name.", fields={"name": ["This field may not be blank."]}
         )
-    organization = Organization.objects.create(name=name, plan_id=plan or settings.DEFAULT_PLAN)
+    plan = plan or settings.DEFAULT_PLAN
+    if not Plan.objects.filter(pk=plan).exists():
+        raise PlanMissing(
+            f"There is no plan '{plan}' for a new organization. Tell whoever operates this server."
+        )
+    organization = Organization.objects.create(name=name, plan_id=plan)
     with tenant_scope(organization.pk):
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER)
         _announce("organization.created", organization, ownerId=owner.pk)

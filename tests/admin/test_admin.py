@@ -7,6 +7,7 @@ import pytest
 from django.core.mail import EmailMessage
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from apps.accounts.models import User
 from apps.events.models import Event
@@ -208,6 +209,17 @@ def test_deleted_organization_takes_its_files_along(
     assert list(Organization.objects.all()) == [stranger.organization]
     with system_scope("test"):
         assert Tombstone.objects.filter(file_id=failed.pk, revision=None).exists()
+
+
+def test_plan_of_new_organizations_is_not_deleted(console: Client, settings: Settings) -> None:
+    settings.DEFAULT_PLAN = "spare"
+    needed, other = Plan.objects.create(name="spare"), Plan.objects.create(name="other")
+    for plan in (needed, other):
+        console.post(f"/admin/orgs/plan/{plan.pk}/delete/", {"post": "yes"})
+    assert list(Plan.objects.filter(name__in=["spare", "other"])) == [needed]
+    together = {"action": "delete_selected", "_selected_action": [needed.pk], "post": "yes"}
+    assert console.post("/admin/orgs/plan/", together).status_code == 403
+    assert Plan.objects.filter(name="spare").exists()
 
 
 def member_forms(console: Client, tenant: Tenant, *rows: dict[str, str]) -> dict[str, str]:

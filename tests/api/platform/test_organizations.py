@@ -48,6 +48,14 @@ def test_new_organization_has_the_plan_that_the_operator_chose(
     assert api.post("/orgs", {"name": "Second"}, format="json").json()["plan"] == "pro"
 
 
+def test_plan_that_is_missing_is_told_and_nothing_is_made(api: CommittingClient, settings: Settings) -> None:
+    settings.DEFAULT_PLAN = "locl"
+    answer = api.post("/orgs", {"name": "Second"}, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "plan_missing")
+    assert "'locl'" in answer.json()["error"]["message"]
+    assert not Organization.objects.filter(name="Second").exists()
+
+
 def test_session_reaches_every_organization_of_its_user(tenant: Tenant, anonymous: CommittingClient) -> None:
     anonymous.force_login(tenant.owner)
     made = anonymous.post("/orgs", {"name": "Second"}, format="json").json()["organizationId"]

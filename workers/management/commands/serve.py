@@ -10,6 +10,7 @@ from apps.knowledge.storage import object_store
 from apps.knowledge.storage.folder import FolderStore
 from apps.orgs.usage import write_down_usage
 from apps.retrieval import runtime
+from config.checks import default_plan_exists
 from config.embedded.celery_threads import running_celery
 from config.embedded.data_folder import FolderInUse, exclusive, own_temporary_folder
 from config.embedded.first_run import FirstRun, ensure_first_run, facts_path
@@ -33,6 +34,8 @@ class Command(BaseCommand):
             if isinstance(store := object_store(), FolderStore):
                 store.discard_incoming()
             call_command("migrate", verbosity=0)
+            for fault in default_plan_exists():
+                raise CommandError(f"{fault.msg} {fault.hint}")
             facts = ensure_first_run()
             stop_on_signals()
             if not settings.BROKER_URL:

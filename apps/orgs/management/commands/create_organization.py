@@ -2,10 +2,11 @@ import json
 import secrets
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from apps.accounts.models import User
+from apps.base.errors import CommonplaceError
 from apps.orgs.keys import create_api_key
 from apps.orgs.services import create_organization
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
         parser.add_argument("--owner", required=True, metavar="EMAIL")
-        parser.add_argument("--plan", help="Default: local, which has no limits.")
+        parser.add_argument("--plan", help="Default: as DEFAULT_PLAN says.")
         parser.add_argument("--staff", action="store_true", help="Let a new account into the admin.")
 
     @transaction.atomic
@@ -30,7 +31,10 @@ class Command(BaseCommand):
             facts["password"] = secrets.token_urlsafe(15)
             make = User.objects.create_superuser if options["staff"] else User.objects.create_user
             owner = make(facts["email"], facts["password"])
-        organization = create_organization(name=options["name"], owner=owner, plan=options["plan"])
+        try:
+            organization = create_organization(name=options["name"], owner=owner, plan=options["plan"])
+        except CommonplaceError as error:
+            raise CommandError(error.message) from error
         _, facts["api_key"] = create_api_key(organization=organization, user=owner, name="first key")
         facts["organization_id"] = organization.pk
         self.stdout.write(json.dumps(facts, indent=2))
