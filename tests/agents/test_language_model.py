@@ -1,6 +1,7 @@
 """Agents with a language model: a real server, over HTTP, that speaks the protocol of chat completions."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -203,6 +204,34 @@ def test_model_that_thinks_too_long_is_given_up(
     run = carry_out(agent=make_agent(), prompt="Think.")
     assert run.status == "QUEUED"
     assert "does not answer" in run.steps[0]["error"]
+
+
+@pytest.mark.parametrize("what", ["headers", "body"])
+def test_server_that_drips_is_given_up_in_time(
+    carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel, settings: Settings, what: str
+) -> None:
+    """Each of its bytes comes in time: it is the whole answer that does not."""
+    settings.LLM_TIMEOUT_SECONDS = 0.5
+    settings.LLM_MAX_RETRIES = 1
+    language_model.say(Reply(drips=what), Reply(drips=what))
+    began = time.monotonic()
+    run = carry_out(agent=make_agent(), prompt="Drop by drop?")
+    assert time.monotonic() - began < 10  # twenty seconds is how long it drips
+    assert (run.status, run.transient_failures) == ("QUEUED", 1)
+    assert "does not answer" in run.steps[0]["error"]
+
+
+def test_model_that_wants_the_newer_word_for_its_bound_is_told_it_by_that(
+    carry_out: Start, make_agent: MakeAgent, language_model: LanguageModel
+) -> None:
+    refusal = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    language_model.say(Reply(status=400, text=refusal), "Yes.", "Again.")
+    agent = make_agent(model="reasoning-model")
+    assert [carry_out(agent=agent, prompt="Well?").output for _ in range(2)] == ["Yes.", "Again."]
+    said = [{name for name in one if name.startswith("max_")} for one in language_model.asked]
+    assert said == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
+    carry_out(agent=make_agent(), prompt="Well?")
+    assert language_model.asked[3]["max_tokens"] == 2000  # another model, which knows the older
 
 
 def test_model_that_is_not_there_is_waited_for(

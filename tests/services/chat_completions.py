@@ -23,6 +23,7 @@ class Reply:
     wait_seconds: float = 0.0
     usage: dict[str, int] | None = field(default_factory=lambda: dict(USAGE))
     body: str | None = None
+    drips: str = ""  # "headers" or "body": these come a few bytes at a time, for as long as somebody listens
 
 
 class LanguageModel:
@@ -50,6 +51,8 @@ def running_language_model() -> Iterator[LanguageModel]:
             told = reply.body if reply.body is not None else json.dumps(_completion(reply, body))
             data = told.encode()
             try:
+                if reply.drips:
+                    self._drip(reply.drips)
                 self.send_response(reply.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -57,6 +60,15 @@ def running_language_model() -> Iterator[LanguageModel]:
                 self.wfile.write(data)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # who asked did not wait
+
+        def _drip(self, what: str) -> None:
+            head = b"HTTP/1.1 200 OK\r\n"
+            self.wfile.write(head if what == "headers" else head + b"Content-Length: 100000\r\n\r\n")
+            drop = b"X-Drip: 1\r\n" if what == "headers" else b" "
+            for _ in range(1000):
+                self.wfile.write(drop)
+                self.wfile.flush()
+                time.sleep(0.02)
 
         def log_message(self, *_: object) -> None:
             pass

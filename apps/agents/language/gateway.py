@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from apps.agents.language import budget
+from apps.agents.language.deadline import bounded, within
 from apps.base.errors import CommonplaceError, TemporarilyUnavailable, ValidationFailed
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 Message = dict[str, Any]
 CHARS_PER_TOKEN = 4  # where a server does not say what it used
 MAX_TOLD_CHARS = 300
+NEWER_WORD = "max_completion_tokens"
+_know_newer_word: set[tuple[str, str]] = set()  # servers and their models, found out by asking
 
 
 class LanguageModelUnavailable(TemporarilyUnavailable):
@@ -79,19 +82,35 @@ def complete(
 ) -> Completion:
     """Ask, and charge what it took to the organization.
 
-    Raises TokenBudgetSpent before anything is asked; LanguageModelUnavailable when it does not answer, is
-    overloaded or fails, however often it was asked; LanguageModelRefused when it will not, and ModelUnknown.
+    Raises TokenBudgetSpent before anything is asked; LanguageModelUnavailable when it does not answer within
+    ``LLM_TIMEOUT_SECONDS``, all tries together, is overloaded or fails; LanguageModelRefused when it will not, and
+    ModelUnknown.
     """
     check_model(model)
     budget.ensure_left(organization_id)
     asked: dict[str, Any] = {"model": model or settings.LLM_MODEL, "messages": list(messages)}
     if tools:
         asked["tools"] = list(tools)
-    if settings.LLM_MAX_OUTPUT_TOKENS:
-        asked["max_tokens"] = settings.LLM_MAX_OUTPUT_TOKENS
-    completion = _read(_ask(asked), asked)
+    with within(settings.LLM_TIMEOUT_SECONDS):
+        answer = _ask_bounded(asked) if settings.LLM_MAX_OUTPUT_TOKENS else _ask(asked)
+    completion = _read(answer, asked)
     budget.charge(organization_id, completion.prompt_tokens + completion.completion_tokens, key_id=key_id)
     return completion
+
+
+def _ask_bounded(asked: dict[str, Any]) -> Any:
+    """With a bound on what is answered, by the word for it that the model knows: some refuse the older one."""
+    known = settings.LLM_BASE_URL, asked["model"]
+    limit = settings.LLM_MAX_OUTPUT_TOKENS
+    if known not in _know_newer_word:
+        try:
+            return _ask(asked | {"max_tokens": limit})
+        except LanguageModelRefused as error:
+            if NEWER_WORD not in error.message:
+                raise
+    answer = _ask(asked | {NEWER_WORD: limit})
+    _know_newer_word.add(known)
+    return answer
 
 
 def _ask(asked: dict[str, Any]) -> Any:
@@ -157,8 +176,12 @@ def _read(answer: Any, asked: dict[str, Any]) -> Completion:
 @lru_cache(maxsize=4)
 def _client(base_url: str, api_key: str, timeout_seconds: float, max_retries: int) -> "OpenAI":
     """One for the process: it keeps its connections. A server without keys is given a word: the client insists."""
-    from openai import OpenAI
+    from openai import DefaultHttpxClient, OpenAI
 
     return OpenAI(
-        base_url=base_url, api_key=api_key or "none", timeout=timeout_seconds, max_retries=max_retries
+        base_url=base_url,
+        api_key=api_key or "none",
+        timeout=timeout_seconds,
+        max_retries=max_retries,
+        http_client=bounded(DefaultHttpxClient(timeout=timeout_seconds)),
     )
