@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
 from apps.accounts.models import User
 from apps.base.errors import NotFound, PermissionDenied
@@ -86,6 +86,16 @@ def organizations_of(user: User, key: ApiKey | None) -> QuerySet[Organization]:
             pk__in=Membership.objects.filter(user=user).values("organization_id")
         )
     return rows if key is None else rows.filter(pk=key.organization_id)
+
+
+def organization_counted_for(user: User, organization_id: str) -> Organization | None:
+    """Whose calls those of a session are: this organization's, for a member of it, or else the one's that the user has
+    belonged to longest. None for whoever belongs to none."""
+    with system_scope("a caller's own memberships"):
+        mine = Membership.objects.filter(user=user).select_related("organization__plan")
+        is_another = Case(When(organization_id=organization_id, then=0), default=1)
+        membership = mine.order_by(is_another, "created_at", "pk").first()
+    return membership.organization if membership else None
 
 
 def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access:

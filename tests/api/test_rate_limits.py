@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.orgs.models import Organization, Plan
+from apps.knowledge.models import KnowledgeBase
+from apps.orgs.models import Membership, Organization, Plan
 from apps.orgs.rate_limits import NO_LIMIT
 from apps.orgs.roles import Role
 from tests.conftest import CommittingClient, Tenant, client_with_key
@@ -113,17 +114,42 @@ def test_stranger_spends_their_own(
     assert told(api.get(tenant.url))[:2] == (10, 9)
 
 
-def test_sessions_of_nobodys_organization_count_by_address(
+def test_sessions_spend_what_is_theirs_wherever_they_look(
     tenant: Tenant, stranger: Tenant, settings: Any, api: CommittingClient
 ) -> None:
-    settings.RATE_LIMIT_PER_ADDRESS = 3
+    """As a stranger's key does: the same people, behind one router, are not one caller."""
+    settings.RATE_LIMIT_PER_ADDRESS = 1
     put_on_plan(tenant, requests_per_minute=10)
+    Organization.objects.filter(pk=stranger.organization.pk).update(plan="pro")
+    with tenant.scope():
+        KnowledgeBase.objects.filter(pk=tenant.library.pk).update(is_public=True)
     browser = Client()
     browser.force_login(stranger.owner)
-    assert told(browser.get("/orgs"))[:2] == (3, 2)
-    assert told(browser.get(tenant.url))[:2] == (3, 1)
-    assert told(browser.get(stranger.url))[0] == NO_LIMIT
+    visits = ("/orgs", tenant.url, tenant.library_url, stranger.url)
+    answers = [browser.get(url, headers={"accept": "application/json"}) for url in visits]
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 200]
+    assert [told(answer)[:2] for answer in answers] == [(20, 19), (20, 18), (20, 17), (20, 16)]
     assert told(api.get(tenant.url))[1] == 9
+
+
+def test_session_of_several_organizations_spends_the_one_it_calls_or_the_first_it_joined(
+    tenant: Tenant, stranger: Tenant
+) -> None:
+    put_on_plan(tenant, requests_per_minute=10)
+    Organization.objects.filter(pk=stranger.organization.pk).update(plan="pro")
+    with tenant.scope():
+        Membership.objects.create(organization=tenant.organization, user=stranger.owner, role=Role.VIEWER)
+    browser = Client()
+    browser.force_login(stranger.owner)
+    found = [told(browser.get(url))[:2] for url in (tenant.url, "/orgs", stranger.url, tenant.url)]
+    assert found == [(10, 9), (20, 19), (20, 18), (10, 8)]
+
+
+def test_session_of_somebody_who_belongs_nowhere_counts_by_address(tenant: Tenant, settings: Any) -> None:
+    settings.RATE_LIMIT_PER_ADDRESS = 3
+    browser = Client()
+    browser.force_login(User.objects.create_user("nobody@example.com", "correct horse battery"))
+    assert [told(browser.get(url))[:2] for url in ("/orgs", tenant.url)] == [(3, 2), (3, 1)]
 
 
 def test_changed_plan_holds_for_the_next_call(api: CommittingClient, tenant: Tenant) -> None:

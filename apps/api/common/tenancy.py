@@ -12,10 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.api.common.authentication import caller_of, key_of
-from apps.api.common.metering import count_for_organization
 from apps.api.common.views import ApiView
 from apps.base.errors import PermissionDenied
-from apps.orgs.access import AbilityMissing, Access, access_to, organizations_of
+from apps.orgs.access import AbilityMissing, Access, access_to
 from apps.orgs.roles import Ability
 from apps.orgs.scope import tenant_scope
 
@@ -64,15 +63,6 @@ class TenantView(ApiView):
             self.access = self.find_access(request)
             self.is_inside = True
             self._scope.enter_context(tenant_scope(self.access.organization.pk))
-
-    def count(self, request: Request) -> None:
-        """The calls of a session are those of the organization in the path, for a member of it."""
-        if request.user.is_authenticated and key_of(request) is None:
-            mine = organizations_of(caller_of(request), None).filter(pk=self.kwargs["organization_id"])
-            if organization := mine.select_related("plan").first():
-                count_for_organization(request._request, organization)
-                return
-        super().count(request)
 
     def find_access(self, request: Request) -> Access:
         return access_to(self.kwargs["organization_id"], user=caller_of(request), key=key_of(request))

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.api.common.authentication import key_of
+from apps.api.common.authentication import caller_of, key_of
 from apps.api.common.errors import Problem, problem_of
 from apps.api.common.forms import Suggestion, unix_lines
 from apps.api.common.links import Link
@@ -32,7 +32,7 @@ from apps.api.common.parsers import JsonObjectParser
 from apps.api.common.renderers import BrowsableRenderer
 from apps.base.errors import CommonplaceError, TooLarge
 from apps.base.origin import note_caller
-from apps.orgs.access import AbilityMissing, OutOfReach, SessionNeeded
+from apps.orgs.access import AbilityMissing, OutOfReach, SessionNeeded, organization_counted_for
 from apps.orgs.refusals import RefusalReason, close_window, note_refusal
 
 
@@ -150,9 +150,17 @@ class ApiView(APIView):
         self.count(request)
 
     def count(self, request: Request) -> None:
-        """A key's calls are its organization's; without one nobody knows here whose they are."""
+        """A key's calls are its organization's, a session's those of the organization in the path or another one of
+        theirs; of somebody who belongs to none nobody knows whose they are."""
         if key := key_of(request):
             count_for_organization(request._request, key.organization, key_id=key.pk)
+            return
+        organization = None
+        if request.user.is_authenticated:
+            named = self.kwargs.get("organization_id", "")
+            organization = organization_counted_for(caller_of(request), named)
+        if organization is not None:
+            count_for_organization(request._request, organization)
         else:
             count_for_address(request._request)
 
