@@ -12,6 +12,7 @@ urlpatterns = [
     path("readyz", readyz),
     path("admin/login/", posts_limited_by_address(admin.site.login)),
     path("admin/", admin.site.urls),
+    path("", include("apps.console.urls")),
     path("", include("apps.api.people.urls")),
     path("", include("apps.api.objects.urls")),
     path("", include("apps.api.downloads.urls")),

@@ -38,7 +38,8 @@ class ServiceAdmin(admin.ModelAdmin):
         refusal = getattr(request, "refusal", None)
         if refusal is None:
             return form
-        return type(form)(form.__name__, (_RefusedForm, form), {"refusal": refusal})
+        metaclass: Any = type(form)
+        return metaclass(form.__name__, (_RefusedForm, form), {"refusal": refusal})
 
 
 def show_refusal(form: Any, refusal: CommonplaceError) -> None:

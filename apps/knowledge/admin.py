@@ -43,7 +43,7 @@ class ServiceDeletionMixin(admin.ModelAdmin):
             return HttpResponseRedirect(request.get_full_path())
 
     def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)
         if "delete_selected" in actions:
             actions["delete_selected"] = (type(self)._delete_selected, *actions["delete_selected"][1:])
         return actions
@@ -56,7 +56,7 @@ class ServiceDeletionMixin(admin.ModelAdmin):
         for row in list(queryset):
             try:
                 with transaction.atomic():
-                    self.log_deletions(request, [row])
+                    self.log_deletions(request, queryset.filter(pk=row.pk))
                     self.delete_model(request, row)
                 deleted += 1
             except CommonplaceError as error:

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "apps.agents",
     "apps.etl",
     "apps.api",
+    "apps.console",
     "workers",
     "config.admin.CommonplaceAdminConfig",
 ]

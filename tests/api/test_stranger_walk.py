@@ -142,7 +142,8 @@ def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> Non
     pages = {
         f"schema/{dialect.name}{page}" for dialect in DIALECTS for page in (".json", ".yaml", "/", "/redoc/")
     }
-    admin = {path for path in others if path.startswith("admin/")}  # staff only, tests/admin
+    # Staff only, tests/admin; an organization's OWNERs and ADMINs only, tests/console.
+    admin = {path for path in others if path.startswith(("admin/", "manage/"))}
     # Whoever has a signed URL, tests/api/objects, or a link, tests/api/downloads; whoever can sign,
     # tests/api/storage_events.
     signed = {"objects/<path:key>", "d/<str:token>", "storage-events"}

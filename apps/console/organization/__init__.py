@@ -1,0 +1,1 @@
+"""An organization's own admin site, at ``/manage/{organizationId}/``: what its OWNERs and ADMINs do by clicking."""

@@ -1,0 +1,20 @@
+"""The pages of one organization's site, below its mount: see mounting.py."""
+
+from django.urls import path
+
+# Each registers its admins.
+from apps.console.organization import (  # noqa: F401
+    agents,
+    copies,
+    documents,
+    etls,
+    files,
+    keys,
+    knowledge_bases,
+    people,
+    records,
+    runs,
+)
+from apps.console.organization.site import site
+
+urlpatterns = [path("", site.urls)]
