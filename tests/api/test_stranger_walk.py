@@ -147,8 +147,12 @@ def test_every_other_address_is_known_to_be_public_or_guarded_elsewhere() -> Non
     # Whoever has a signed URL, tests/api/objects, or a link, tests/api/downloads; whoever can sign,
     # tests/api/storage_events.
     signed = {"objects/<path:key>", "d/<str:token>", "storage-events"}
+    # One's own, or whoever has the link of an e-mail, tests/api/test_passwords.py.
+    reset = "password/reset/"
+    own_account = {"account/", "password/", reset, f"{reset}sent/", f"{reset}<str:uidb64>/<str:token>/"}
     assert (
-        others - admin == {"healthz", "readyz", "", "login/", "logout/", "join/<str:token>"} | signed | pages
+        others - admin
+        == {"healthz", "readyz", "", "login/", "logout/", "join/<str:token>"} | own_account | signed | pages
     )
 
 

@@ -1,5 +1,7 @@
 from django import forms
 
+from apps.accounts.models import User
+
 
 class NewAccountForm(forms.Form):
     """What somebody who is invited and has no account tells of themselves."""
@@ -11,3 +13,13 @@ class NewAccountForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+
+
+class NamesForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("first_name", "last_name")
+
+
+class ForgottenPasswordForm(forms.Form):
+    email = forms.EmailField(max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"}))

@@ -20,8 +20,16 @@ _PLACES: tuple[tuple[str, str, str], ...] = (
     ("actionChainId", "Action chain", "/orgs/{organizationId}/action-chains/{actionChainId}"),
     ("runId", "Run", "/orgs/{organizationId}/runs/{runId}"),
     ("documentId", "Document", "/orgs/{organizationId}/documents/{documentId}"),
-    ("sourceKnowledgeBaseId", "Source", "/orgs/{sourceOrganizationId}/knowledgebases/{sourceKnowledgeBaseId}"),
-    ("targetKnowledgeBaseId", "Target", "/orgs/{targetOrganizationId}/knowledgebases/{targetKnowledgeBaseId}"),
+    (
+        "sourceKnowledgeBaseId",
+        "Source",
+        "/orgs/{sourceOrganizationId}/knowledgebases/{sourceKnowledgeBaseId}",
+    ),
+    (
+        "targetKnowledgeBaseId",
+        "Target",
+        "/orgs/{targetOrganizationId}/knowledgebases/{targetKnowledgeBaseId}",
+    ),
     (
         "targetFileId",
         "Copied file",

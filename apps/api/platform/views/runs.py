@@ -165,9 +165,7 @@ class RetryView(RunView):
     )
     def post(self, request: Request, **_: str) -> Response:
         access = self.access
-        again = retry_run(
-            self.run, actor_id=access.user.pk, abilities=access.abilities, key_id=access.key_id
-        )
+        again = retry_run(self.run, actor_id=access.user.pk, abilities=access.abilities, key_id=access.key_id)
         return self.answer(s.RunSerializer(again), status=202)
 
 
