@@ -44,12 +44,19 @@ def commands() -> dict[str, list[str]]:
 class Stack:
     """All of them, while the context lasts. Each one's output is in ``logs``.
 
-    ``own_commands`` are those of an installation that is put together otherwise; it has a "web" too.
+    ``own_commands`` are those of an installation that is put together otherwise; it has a "web" too, which serves on
+    ``base_url``.
     """
 
     def __init__(
-        self, environment: dict[str, str], logs: Path, own_commands: dict[str, list[str]] | None = None
+        self,
+        environment: dict[str, str],
+        logs: Path,
+        own_commands: dict[str, list[str]] | None = None,
+        *,
+        base_url: str = "",
     ) -> None:
+        self.base_url = base_url or address()
         self._environment = environment
         self._logs = logs
         self._commands = own_commands or commands()
@@ -98,7 +105,7 @@ class Stack:
 
     def _wait_until_serving(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with httpx.Client(base_url=address()) as client:
+        with httpx.Client(base_url=self.base_url) as client:
             while time.monotonic() < deadline:
                 try:
                     if client.get("/healthz").is_success:
