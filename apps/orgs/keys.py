@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.base.errors import CommonplaceError, Conflict, NotFound, PermissionDenied, ValidationFailed
+from apps.base.timestamps import rfc3339
 from apps.orgs.access import AbilityMissing, Access, SessionNeeded
 from apps.orgs.models import ApiKey, Membership, Organization
 from apps.orgs.prepared import PreparedQuery
@@ -283,7 +284,7 @@ def _check_expiry(expires_at: datetime | None) -> None:
 
 def _reach(key: ApiKey) -> dict[str, Any]:
     """What the audit log tells of what a key can do, and until when."""
-    return {"scopes": key.scopes, "expiresAt": key.expires_at.isoformat() if key.expires_at else None}
+    return {"scopes": key.scopes, "expiresAt": rfc3339(key.expires_at) if key.expires_at else None}
 
 
 def _require_lasting_secret(access: Access) -> None:

@@ -169,13 +169,14 @@ def _record_start(job: CopyJob) -> None:
 
 
 def _record(kind: str, job: CopyJob, *, actor_id: str) -> None:
+    made = {"fileId": job.target_file_id} if job.target_file_id else {}  # none: a whole knowledge base
     record(
         kind,
         organization_id=job.organization_id,
         subject_id=job.pk,
         knowledge_base_id=job.target_knowledge_base_id,
         actor_id=actor_id,
-        payload={"fileId": job.target_file_id, "copiedFrom": origin(job, job.source_file_id)},
+        payload={**made, "copiedFrom": origin(job, job.source_file_id)},
     )
 
 
