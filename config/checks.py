@@ -2,6 +2,7 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from django.conf import settings
@@ -138,7 +139,9 @@ def default_plan_exists(**_: object) -> list[CheckMessage]:
 def refuse_to_start_incomplete() -> None:
     """For processes that run no checks by themselves. Raises ImproperlyConfigured with every fault and its fix; what is
     only doubtful is logged."""
-    told = run_checks(tags=["commonplace"], include_deployment_checks=True)
+    # In a thread: an ASGI server imports its application from inside its event loop, where no query may be made.
+    with ThreadPoolExecutor(1) as thread:
+        told = thread.submit(run_checks, tags=["commonplace"], include_deployment_checks=True).result()
     faults = [fault for fault in told if fault.is_serious()]
     for doubt in told:
         if doubt not in faults:
