@@ -15,6 +15,8 @@ from tests.api.test_schema import document
 from tests.conftest import CommittingClient
 
 Lists = dict[str, str]
+# Not everybody is told it, and an order would tell.
+WITHOUT_ORDER = {"/orgs/{organizationId}/audit-log": {"message"}}
 
 
 def lists_told() -> dict[str, dict[str, Any]]:
@@ -177,7 +179,9 @@ def test_every_list_is_ordered_by_every_field_that_has_an_order(session: Door, l
             for name, field in fields.items()
             if field.get("type") in {"array", "object"} or _is_any(field)
         }
-        assert {name for name in names if not name.startswith("-")} == set(fields) - left_out, path
+        assert {name for name in names if not name.startswith("-")} == set(
+            fields
+        ) - left_out - WITHOUT_ORDER.get(path, set()), path
         for name in names:
             items = session.items(f"{url}?orderBy={name}&limit=100")
             found = [item[name.removeprefix("-")] for item in items]
