@@ -9,7 +9,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.base.errors import Conflict, NotFound
+from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.events.services import record
 from apps.knowledge.files import delete_files_of
 from apps.knowledge.models import KnowledgeBase
@@ -49,11 +49,15 @@ def create_knowledge_base(
 
 @transaction.atomic
 def update_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str, **changes: Any) -> KnowledgeBase:
-    """Change some columns. Raises NotFound when the knowledge base was deleted meanwhile."""
+    """Change some columns. Raises NotFound when the knowledge base was deleted meanwhile, and ValidationFailed for a
+    personal one that is to be public."""
     found = KnowledgeBase.objects.filter(pk=knowledge_base.pk)
     before = found.select_for_update(no_key=True).first()
     if before is None:
         raise NotFound("There is no such knowledge base.")
+    if changes.get("is_public") and before.type == KnowledgeBaseType.PERSONAL:
+        reason = "A personal knowledge base can't be public."
+        raise ValidationFailed(reason, fields={"is_public": [reason]})
     changed = sorted(name for name, value in changes.items() if getattr(before, name) != value)
     found.update(**changes, updated_at=timezone.now())
     knowledge_base.refresh_from_db()

@@ -1,5 +1,6 @@
 """An organization with one of everything, and people at its site."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,3 +163,36 @@ def boss(tenant: Tenant) -> Client:
 def admin(make_colleague: Callable[[Role], User]) -> Client:
     """An ADMIN, who is no OWNER."""
     return signed_in(make_colleague(Role.ADMIN))
+
+
+def list_path(tenant: Tenant, model: type[Model]) -> str:
+    return f"/manage/{tenant.organization.pk}/{model._meta.app_label}/{model._meta.model_name}/"
+
+
+def change_path(tenant: Tenant, row: Model, page: str = "change") -> str:
+    return f"{list_path(tenant, type(row))}{row.pk}/{page}/"
+
+
+def add(client: Client, tenant: Tenant, model: type[Model], /, **said: Any) -> Any:
+    return client.post(f"{list_path(tenant, model)}add/", said)
+
+
+def change(client: Client, tenant: Tenant, row: Model, **said: Any) -> Any:
+    return client.post(change_path(tenant, row), said)
+
+
+def delete(client: Client, tenant: Tenant, row: Model, **how: Any) -> Any:
+    return client.post(change_path(tenant, row, "delete"), {"post": "yes"}, **how)
+
+
+def choose_action(client: Client, tenant: Tenant, action: str, *rows: Model, **more: str) -> str:
+    """Run an action over rows of a list, the way the page does; returns the page that follows."""
+    chosen = {"action": action, "_selected_action": [row.pk for row in rows], **more}
+    answer = client.post(list_path(tenant, type(rows[0])), chosen, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def errors_of(answer: Any) -> str:
+    """What the form that is shown again says is wrong."""
+    return " ".join(re.findall(r'class="errorlist.*?</ul>', answer.content.decode(), re.S))

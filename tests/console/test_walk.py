@@ -17,7 +17,7 @@ from apps.knowledge.models import CopyJob, DownloadLink, File, KnowledgeBase, Re
 from apps.orgs.models import Membership, Organization
 from apps.orgs.roles import Role
 from tests.conftest import Tenant
-from tests.console.conftest import SHOWN, Everything, fill, signed_in
+from tests.console.conftest import SHOWN, Everything, fill, list_path, signed_in
 
 ADDED = {
     "membership",
@@ -37,10 +37,6 @@ OF_ONE_MEMBER = (KnowledgeBase, File, CopyJob, Reembedding, DownloadLink, EtlCon
 
 def home(tenant: Tenant) -> str:
     return f"/manage/{tenant.organization.pk}/"
-
-
-def list_path(tenant: Tenant, model: type[Model]) -> str:
-    return f"{home(tenant)}{model._meta.app_label}/{model._meta.model_name}/"
 
 
 def pages_of_row(tenant: Tenant, row: Model) -> Iterator[str]:

@@ -59,14 +59,21 @@ class StrictJsonField(forms.JSONField):
             return super().prepare_value(value)
         return json.dumps(value, ensure_ascii=False, indent=2)
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return data  # shown as it was typed
+
     def to_python(self, value: Any) -> Any:
         try:
             said = super().to_python(value)
+            can_be_kept = _can_be_kept(said)
         except RecursionError:
             raise ValidationError("This is nested too deeply.") from None
         if said is not None and not isinstance(said, list):
             raise ValidationError("A list is expected.")
-        if not _can_be_kept(said):
+        if not can_be_kept:
             raise ValidationError("NUL, unpaired surrogates and numbers out of range are not allowed.")
         return said
 

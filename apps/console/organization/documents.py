@@ -7,16 +7,18 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from apps.console.organization.base import OrganizationAdmin
 from apps.console.organization.links import Link, api_url
-from apps.console.organization.reach import access_of
 from apps.console.organization.site import site
-from apps.documents.admin import DocumentVersionInline
 from apps.documents.models import Document
 from apps.documents.services import MAX_CONTENT_CHARS, delete_document, save_version, write_document
 from apps.orgs.access import Access
 from apps.orgs.roles import Ability
+
+VERSIONS_SHOWN = 50
 
 
 class DocumentForm(ModelForm):
@@ -30,14 +32,6 @@ class DocumentForm(ModelForm):
     class Meta:
         model = Document
         fields = ("title", "content")
-
-
-class VersionInline(DocumentVersionInline):
-    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return Ability.DOCUMENTS_READ in access_of(request).abilities
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 @admin.register(Document, site=site)
@@ -62,16 +56,32 @@ class DocumentAdmin(OrganizationAdmin):
     search_fields = ("title", "=id", "=file_id", "=run_id")
     ordering = ("-updated_at",)
     readonly_fields = (
-        "id", "latest_version", "is_personal", "creator", "file_id", "run_id", "created_at", "updated_at"
+        "versions", "id", "latest_version", "is_personal", "creator", "file_id", "run_id", "created_at", "updated_at"
     )  # fmt: skip
-    inlines = (VersionInline,)
 
     def visible(self, access: Access) -> QuerySet[Document]:
         rows: QuerySet[Document] = Document.objects.visible_to(access.user)
         return rows
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return self.inlines if obj else ()
+    @admin.display(description="versions")
+    def versions(self, document: Document) -> SafeString:
+        """The latest of them."""
+        rows = document.versions.select_related("creator").defer("content").order_by("-number")
+        path = f"/orgs/{document.organization_id}/documents/{document.pk}/versions"
+        cells = (
+            (
+                f"{path}/{row.number}",
+                row.number,
+                row.created_at.isoformat(" ", "seconds"),
+                row.creator or "–",
+                row.title,
+            )
+            for row in rows[:VERSIONS_SHOWN]
+        )
+        return format_html_join("", '<div><a href="{}">{}</a> of {} by {}: {}</div>', cells)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*DocumentForm.Meta.fields, *self.readonly_fields) if obj else DocumentForm.Meta.fields
 
     def create(self, access: Access, said: dict[str, Any]) -> Document:
         return write_document(organization_id=access.organization.pk, creator=access.user, **said)

@@ -120,6 +120,8 @@ class KnowledgeBaseAdmin(OrganizationAdmin):
 
     def update(self, access: Access, row: KnowledgeBase, form: Any) -> None:
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        if "is_public" in changes:
+            access.require(Ability.KB_PUBLISH)
         update_knowledge_base(row, actor_id=access.user.pk, **changes)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

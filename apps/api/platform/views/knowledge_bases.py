@@ -3,7 +3,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -114,8 +113,6 @@ class KnowledgeBaseDetailView(KnowledgeBaseView):
     )
     def put(self, request: Request, **_: str) -> Response:
         knowledge_base, changes = self.knowledge_base, self.validated()
-        if changes.get("is_public") and knowledge_base.type == KnowledgeBaseType.PERSONAL:
-            raise ValidationError({"isPublic": ["A personal knowledge base can't be public."]})
         if changes.get("is_public") == knowledge_base.is_public:
             del changes["is_public"]  # or it would undo what an ADMIN does at this moment
         if "is_public" in changes:
