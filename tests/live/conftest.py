@@ -20,11 +20,15 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONDONTWRITEBY
 WAITS = {"LEASE_SECONDS": "6", "SWEEP_INTERVAL_SECONDS": "2", "STALE_REVISION_GRACE_SECONDS": "1"}
 
 
-@pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    """The server's environment: nothing of this session's services, but its converted model."""
+def server_environment() -> dict[str, str]:
+    """A server's environment: nothing of this session's services, but its converted model."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return kept | WAITS | {"EMBEDDING_CACHE_DIR": str(settings.EMBEDDING_CACHE_DIR)}
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return server_environment()
 
 
 @pytest.fixture(scope="session")
