@@ -219,4 +219,5 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
 # Those of parts of this app, each beside the code that it serves.
 import apps.knowledge.copying.admin  # noqa: E402
-import apps.knowledge.links.admin  # noqa: E402, F401
+import apps.knowledge.links.admin  # noqa: E402
+import apps.knowledge.reembedding.admin  # noqa: E402, F401

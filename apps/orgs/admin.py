@@ -5,6 +5,7 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -18,6 +19,7 @@ from apps.orgs.invitations import invite, resend, revoke_invitation
 from apps.orgs.keys import revoke_key
 from apps.orgs.members import add_member, change_role, remove_member
 from apps.orgs.models import ApiKey, Invitation, Membership, Organization, Plan
+from apps.orgs.plans import delete_plan, save_plan
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
 from apps.orgs.services import change_plan, create_organization, delete_organization, rename_organization
@@ -47,6 +49,17 @@ class PlanAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()  # the key: changing it would make another plan
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        save_plan(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Plan) -> None:
+        delete_plan(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
+        with transaction.atomic():
+            for plan in queryset:
+                delete_plan(plan)
 
     def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
         """Not the one that new organizations get. (One that organizations have is protected by them.)"""

@@ -5,3 +5,6 @@ class OrgsConfig(AppConfig):
     name = "apps.orgs"
     label = "orgs"
     verbose_name = "Organizations"
+
+    def ready(self) -> None:
+        from apps.orgs import accounts  # noqa: F401 - hears what accounts announce

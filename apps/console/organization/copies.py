@@ -13,9 +13,7 @@ from apps.console.organization.site import site
 from apps.knowledge.copying.start import cancel as cancel_copy
 from apps.knowledge.links.services import revoke_link
 from apps.knowledge.models import CopyJob, DownloadLink, Reembedding
-from apps.knowledge.reembedding.models import UNFINISHED
-from apps.knowledge.reembedding.requests import NotBeingReembedded
-from apps.knowledge.reembedding.requests import cancel as cancel_reembedding
+from apps.knowledge.reembedding.requests import cancel_switch
 from apps.orgs.access import Access
 from apps.orgs.roles import Ability
 
@@ -84,9 +82,7 @@ class ReembeddingAdmin(OrganizationAdmin):
         actor_id = access_of(request).user.pk
 
         def deed(row: Reembedding) -> None:
-            if row.status not in UNFINISHED:  # the service would cancel a later one
-                raise NotBeingReembedded
-            cancel_reembedding(row.knowledge_base, actor_id=actor_id)
+            cancel_switch(row, actor_id=actor_id)
 
         self.each(request, queryset.select_related("knowledge_base"), deed, "Cancelled")
 

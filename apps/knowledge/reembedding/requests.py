@@ -66,6 +66,13 @@ def cancel(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> Reembedding:
     return reembedding
 
 
+def cancel_switch(switch: Reembedding, *, actor_id: str = "") -> Reembedding:
+    """The same for this one: raises NotBeingReembedded when it is over, though another may be under way."""
+    if switch.status not in UNFINISHED:
+        raise NotBeingReembedded
+    return cancel(switch.knowledge_base, actor_id=actor_id)
+
+
 def latest(knowledge_base: KnowledgeBase) -> Reembedding | None:
     return Reembedding.objects.filter(knowledge_base=knowledge_base).order_by("-pk").first()
 

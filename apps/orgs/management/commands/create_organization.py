@@ -21,7 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("name")
         parser.add_argument("--owner", required=True, metavar="EMAIL")
         parser.add_argument("--plan", help="Default: as DEFAULT_PLAN says.")
-        parser.add_argument("--staff", action="store_true", help="Let a new account into the admin.")
+        parser.add_argument(
+            "--staff", action="store_true", help="Let the owner into /admin/, also one that there was."
+        )
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,6 +33,9 @@ class Command(BaseCommand):
             facts["password"] = secrets.token_urlsafe(15)
             make = User.objects.create_superuser if options["staff"] else User.objects.create_user
             owner = make(facts["email"], facts["password"])
+        elif options["staff"]:
+            owner.is_staff = owner.is_superuser = True
+            owner.save(update_fields=["is_staff", "is_superuser"])
         try:
             organization = create_organization(name=options["name"], owner=owner, plan=options["plan"])
         except CommonplaceError as error:
