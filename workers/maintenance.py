@@ -6,7 +6,7 @@ from django.conf import settings
 from apps.events.retention import forget_old_events as forget_events
 from apps.knowledge import purge, quotas
 from apps.knowledge.models import Tombstone
-from apps.orgs import passwords, usage
+from apps.orgs import former_members, passwords, usage
 from apps.orgs.scope import tenant_scope
 from workers.storage_events import consume_what_waits
 from workers.sweeping import sweep as sweep_everything
@@ -30,6 +30,11 @@ def note_storage() -> None:
 @shared_task
 def send_password_reset(email: str) -> None:
     passwords.send_reset(email)
+
+
+@shared_task
+def forget_former_members() -> None:
+    former_members.forget_those_long_gone()
 
 
 @shared_task

@@ -7,4 +7,4 @@ class KnowledgeConfig(AppConfig):
     verbose_name = "Knowledge"
 
     def ready(self) -> None:
-        from apps.knowledge import knowledge_bases  # noqa: F401 - connects its receivers
+        from apps.knowledge import former_members, knowledge_bases  # noqa: F401 - connect their receivers

@@ -6,8 +6,9 @@ from django.db.models import QuerySet
 from apps.accounts.models import User
 from apps.base.errors import Conflict, NotFound, ValidationFailed
 from apps.orgs.access import Access, access_to
+from apps.orgs.former_members import note_departure
 from apps.orgs.keys import revoke_keys_of
-from apps.orgs.models import Invitation, Membership, Organization
+from apps.orgs.models import FormerMember, Invitation, Membership, Organization
 from apps.orgs.ownership import require_room_to_own
 from apps.orgs.roles import Ability, Role
 from apps.orgs.signals import announce
@@ -45,6 +46,7 @@ def join(organization: Organization, *, user: User, role: Role, by_operator: boo
     except IntegrityError as error:
         raise Conflict("This account is a member already.") from error
     Invitation.objects.filter(email=user.email.lower()).delete()
+    FormerMember.objects.filter(user=user).delete()  # what they left is theirs again
     revoke_keys_of(user.pk)  # of an earlier membership
     _announce("member.added", membership)
     return membership
@@ -76,7 +78,8 @@ def _change_role(access: Access, *, user_id: str, role: Role) -> Membership:
 
 @transaction.atomic
 def remove_member(access: Access, *, user_id: str) -> None:
-    """Remove a member, or let the caller leave; their API keys are revoked with it.
+    """Remove a member, or let the caller leave; their API keys are revoked with it, and what is theirs alone is kept
+    for a while (``former_members.py``).
 
     Raises as ``change_role`` does. Leaving is ``org.leave``.
     """
@@ -90,6 +93,7 @@ def remove_member(access: Access, *, user_id: str) -> None:
     revoke_keys_of(user_id)
     _announce("member.left" if is_own else "member.removed", membership)
     membership.delete()
+    note_departure(membership)
 
 
 @transaction.atomic

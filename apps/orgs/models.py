@@ -1,5 +1,7 @@
 """Organizations, who belongs to them, and the keys that speak for them."""
 
+from datetime import datetime, timedelta
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -99,6 +101,35 @@ class Membership(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.user_id} is {self.role} of {self.organization_id}"
+
+
+class FormerMember(TenantModel):
+    """Who left, and left something that is theirs alone (``former_members.py``)."""
+
+    id = models.BigAutoField(primary_key=True)
+    # An account is not deleted before what it left is, or that would be nobody's for good.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    left_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = TenantManager()
+
+    class Meta:
+        ordering = ["left_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user"], name="former_member_once_per_organization"
+            )
+        ]
+        indexes = [models.Index(fields=["left_at"], name="former_member_age")]  # forgetting
+
+    def __str__(self) -> str:
+        return f"{self.user_id} left {self.organization_id}"
+
+    @property
+    def deleted_from(self) -> datetime | None:
+        """When what they left is to be deleted; None: when somebody asks for it."""
+        days = settings.FORMER_MEMBER_RETENTION_DAYS
+        return self.left_at + timedelta(days=days) if days else None
 
 
 class ApiKey(TenantModel):

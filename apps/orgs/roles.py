@@ -38,6 +38,7 @@ class Ability(models.TextChoices):
     KEYS_MANAGE = "keys.manage", "see and revoke everybody's API keys"
     AUDIT_READ = "audit.read", "read and export the audit log"
     OWNERS_MANAGE = "owners.manage", "make and remove OWNERs, transfer the organization"
+    MEMBERS_FORGET = "members.forget", "see how much former members left of their own, and delete it"
     ORG_DELETE = "org.delete", "delete the organization with all it has"
 
 
@@ -65,6 +66,7 @@ LEAST_ROLE: dict[Ability, Role] = {
     Ability.KEYS_MANAGE: Role.ADMIN,
     Ability.AUDIT_READ: Role.ADMIN,
     Ability.OWNERS_MANAGE: Role.OWNER,
+    Ability.MEMBERS_FORGET: Role.OWNER,
     Ability.ORG_DELETE: Role.OWNER,
 }
 _RANKS = {role: rank for rank, role in enumerate(Role)}

@@ -6,6 +6,8 @@ from django.dispatch import Signal
 
 organization_created = Signal()  # organization, creator
 organization_deleting = Signal()  # organization
+member_left = Signal()  # user_id; answers whether they left something that is theirs alone
+former_member_forgotten = Signal()  # former; deletes it, not in a transaction, and answers what, by name
 announced = Signal()  # kind, organization_id, subject_id, payload: a change for the audit log
 
 

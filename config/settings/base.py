@@ -203,6 +203,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": STORAGE_INTERVAL_SECONDS,
         "options": {"expires": STORAGE_INTERVAL_SECONDS},
     },
+    "former-members": {
+        "task": "workers.maintenance.forget_former_members",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
     "events": {
         "task": "workers.maintenance.forget_old_events",
         "schedule": 3600,
@@ -309,6 +314,7 @@ RERANK_SECONDS = env.float("RERANK_SECONDS", default=2.0)
 # --- HTTP -------------------------------------------------------------------------------------------
 HTTP_THREADS = env.int("HTTP_THREADS", default=16)
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # addresses and networks
+FORMER_MEMBER_RETENTION_DAYS = env.int("FORMER_MEMBER_RETENTION_DAYS", default=30)  # 0: for ever
 AUDIT_RETENTION_DAYS = env.int("AUDIT_RETENTION_DAYS", default=365)  # 0: for ever
 MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2 * MEGABYTE)  # of anything but an upload
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES  # forms; config/asgi.py sees to every other body

@@ -23,9 +23,12 @@ from apps.events.models import Event
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import File, KnowledgeBase
 from apps.knowledge.reembedding.requests import reembed
+from apps.knowledge.statuses import KnowledgeBaseType
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import MIN_PART_BYTES
 from apps.orgs import invitations
+from apps.orgs.access import access_to
+from apps.orgs.members import remove_member
 from apps.orgs.models import ApiKey, Membership
 from apps.orgs.roles import Role
 from apps.orgs.scope import system_scope
@@ -95,6 +98,19 @@ class Site:
     def of_member(self) -> dict[str, str]:
         return {"userId": self.member.pk}
 
+    def of_former_member(self) -> dict[str, str]:
+        """Who left a diary."""
+        with self.tenant.scope():
+            create_knowledge_base(
+                organization=self.tenant.organization,
+                creator=self.member,
+                title="Diary",
+                type=KnowledgeBaseType.PERSONAL,
+            )
+            access = access_to(self.tenant.organization.pk, user=self.tenant.owner, key=None)
+            remove_member(access, user_id=self.member.pk)
+        return self.of_member()
+
     def of_shelf(self) -> dict[str, str]:
         return {"knowledgeBaseId": self.shelf.pk}
 
@@ -102,6 +118,7 @@ class Site:
 # What must be there first, and what the path names instead of what ``arguments`` has.
 FIRST: dict[Call, Callable[[Site], dict[str, str]]] = {
     Call("PUT", f"{ORGANIZATION}/members/{{userId}}"): Site.of_member,
+    Call("DELETE", f"{ORGANIZATION}/former-members/{{userId}}"): Site.of_former_member,
     Call("DELETE", f"{ORGANIZATION}/members/{{userId}}"): Site.of_member,
     Call("DELETE", KB): Site.of_shelf,  # the library can't be deleted
     Call("POST", f"{ORGANIZATION}/runs/{{runId}}/retry"): Site.failed,

@@ -20,7 +20,7 @@ from apps.api.dialects import DIALECTS
 from apps.documents.models import Document
 from apps.etl.models import EtlConfig
 from apps.knowledge.models import CopyJob
-from apps.orgs.keys import create_api_key
+from apps.orgs.keys import create_api_key, find_usable_key
 from apps.orgs.models import Invitation
 from apps.orgs.roles import Role
 from tests.conftest import CommittingClient, Tenant
@@ -59,8 +59,10 @@ FUZZ = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# Operations whose examples name parts, a member, a token, a target, a file, or what is to be run.
+# Operations whose examples name parts, a member, a token, a target, a file, or what is to be run; and one that takes
+# a session.
 ELSEWHERE = (
+    "/api-keys/{keyId}",
     "/complete",
     "/transfer",
     "/accept",
@@ -115,7 +117,10 @@ def arguments(
     body = {"fileName": "a.txt", "contentType": "text/plain", "multipart": True}
     file = api.post(f"{tenant.library_url}/files/upload-url", body, format="json").json()
     member, _ = make_member(Role.EDITOR)
-    key, _ = create_api_key(organization=tenant.organization, user=tenant.owner, name="another")
+    owners = find_usable_key(tenant.secret)  # which a key must have made to rotate it
+    key, _ = create_api_key(
+        organization=tenant.organization, user=tenant.owner, name="another", made_by=owners
+    )
     return {
         "organizationId": tenant.organization.pk,
         "knowledgeBaseId": tenant.library.pk,

@@ -64,6 +64,7 @@ class OrganizationDetailView(OrganizationView):
         "Runs": "runs",
         "Documents": "documents",
         "Members": "members",
+        "Former members": "former-members",
         "Invitations": "invitations",
         "API keys": "api-keys",
         "Audit log": "audit-log",
