@@ -1,9 +1,5 @@
-import re
 from collections.abc import Callable
 from typing import Any
-
-import pytest
-from django.conf import settings
 
 from apps.knowledge.models import File, Tombstone
 from apps.orgs.scope import system_scope
@@ -217,23 +213,6 @@ def test_deleted_file_is_gone_from_every_list(
     assert found == {"results": []}
     with system_scope("test"):
         assert Tombstone.objects.filter(file_id=row.pk).exists()
-
-
-def test_download_link_needs_bytes_and_leads_to_them(
-    api: CommittingClient, tenant: Tenant, waiting_file: File, upload: Callable[..., File]
-) -> None:
-    missing = api.post(f"{tenant.library_url}/files/{waiting_file.pk}/download-link")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (409, "not_uploaded")
-    row = upload("care.txt", TEXT, "text/plain")
-    answer = api.post(f"{tenant.library_url}/files/{row.pk}/download-link")
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"downloadLink", "expiresAt", "linkId"}
-    if settings.OBJECT_STORE == "folder":
-        link = re.sub(r"^https?://[^/]+", "", answer.json()["downloadLink"])
-        served = CommittingClient().get(link)
-        assert served.status_code == 200
-        with pytest.warns(Warning, match="asynchronous iterators"):  # the test client is synchronous
-            assert b"".join(served) == TEXT
 
 
 def test_file_of_another_knowledge_base_is_not_found_here(

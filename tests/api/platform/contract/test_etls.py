@@ -208,7 +208,7 @@ def test_upload_leaves_a_run_its_output_and_its_document_once(
 
 
 def test_etl_does_not_start_itself(acme: Door, make: Callable[..., str], ingest: Arrive) -> None:
-    """“what it does to the file cannot start it again”; the audit log says that it would have."""
+    """“what it does to the file cannot start it again”."""
     steps = [{"name": "mark", "kind": "set-metadata", "parameters": {"metadata": {"round": "{{run.runId}}"}}}]
     chain = acme.post("/action-chains", {"name": "Mark", "steps": steps}, status=201)["actionChainId"]
     etl = make(

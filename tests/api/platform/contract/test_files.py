@@ -15,6 +15,7 @@ from apps.retrieval.contracts import Embedder, FloatArray
 from tests.api.platform.contract.conftest import TEXT, Arrive, Door, bytes_at, path_of
 from tests.conftest import put_bytes, storage_events_arrive
 from tests.fixtures import documents, office
+from tests.services.s3_signatures import would_accept
 
 FIELDS = {
     "fileId",
@@ -109,13 +110,15 @@ def test_bytes_are_put_with_the_type_they_were_announced_with(
 ) -> None:
     """`PUT {uploadUrl}`: the raw bytes, “with the same Content-Type”; straight to the object store, no token."""
     file = acme.post(f"{acme.library}/files/upload-url", {"fileName": "a.txt", "contentType": "text/plain"})
-    assert put_bytes(file["uploadUrl"], TEXT, "application/pdf") in {
-        403,
-        415,
-    }  # S3 finds its signature broken
-    assert put_bytes(file["uploadUrl"], TEXT, "text/html") in {403, 415}
+    url = file["uploadUrl"]
+    for other in ("application/pdf", "text/html", "text/plain; charset=utf-8"):
+        if settings.OBJECT_STORE == "s3":  # the server of the tests looks at no signature
+            assert would_accept(url, method="PUT", content_type="text/plain")
+            assert not would_accept(url, method="PUT", content_type=other)
+        else:
+            assert put_bytes(url, TEXT, other) == 415
     assert acme.get(path_of(file))["status"] == "WAITING-UPLOAD"
-    assert put_bytes(file["uploadUrl"], TEXT, "text/plain") in {200, 201, 204}
+    assert put_bytes(url, TEXT, "text/plain") in {200, 201, 204}
     storage_events_arrive()  # and ingestion starts by itself
     assert acme.get(path_of(file))["status"] == "ENQUEUED"
     run_workers()
