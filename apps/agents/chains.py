@@ -38,6 +38,11 @@ def checked_steps(steps: Sequence[Any]) -> list[dict[str, Any]]:
     return kept
 
 
+def masked_step(step: dict[str, Any]) -> dict[str, Any]:
+    """As it is told to those who may not change the chain."""
+    return step | {"parameters": action(step["kind"]).masked(step.get("parameters", {}))}
+
+
 class _Misplaced(Exception):
     def __init__(self, place: str, message: str) -> None:
         self.place = place

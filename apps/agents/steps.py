@@ -74,7 +74,7 @@ def _take(context: StepContext) -> None:
         parameters = _validated(chosen, rendered)
         if step["status"] == StepStatus.RUNNING and chosen.effect_of(parameters) is Effect.ONCE:
             raise OutcomeUnknown
-        claims.begin_step(context.hold, context.number, input=_storable(rendered))
+        claims.begin_step(context.hold, context.number, input=_storable(chosen.masked(rendered)))
         effect = chosen.effect_of(parameters)
         if effect is Effect.ROWS:
             with claims.held(context.hold) as run, acting(run):

@@ -1,5 +1,7 @@
 """Chains of actions: what their steps do, and what one step can use of another."""
 
+import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from apps.agents.models import Run
 from apps.agents.services import create_chain
 from apps.base.errors import ValidationFailed
+from apps.base.signatures import sign
 from apps.documents.models import Document
 from apps.events.models import Event
 from apps.knowledge.knowledge_bases import create_knowledge_base
@@ -124,11 +127,76 @@ def test_webhook_event_is_recorded_once_for_those_who_deliver_it(
     assert run.steps[0]["output"]["eventId"] == f"event-{event.pk}"
 
 
+SIGNED: dict[str, Any] = {
+    "event": "invoice.filed",
+    "secret": "s3cret-of-theirs",
+    "payload": {"name": "{{file.fileName}}"},
+}
+
+
+def test_webhook_event_is_sent_signed_and_under_one_id_until_it_is_taken(
+    carry_out: Start,
+    make_chain: MakeChain,
+    manual: File,
+    tenant: Tenant,
+    web: WebServer,
+    again: Callable[[Run], Run],
+    api: CommittingClient,
+) -> None:
+    web.pages["/hook"] = Page(503)
+    chain = make_chain(step("tell", "send-webhook-event", url=web.url("/hook?token=t0p"), **SIGNED))
+    run = carry_out(chain=chain, file=manual)
+    assert (run.status, run.transient_failures) == ("QUEUED", 1)
+    web.pages["/hook"] = Page(204)
+    run = again(run)
+    assert run.status == "SUCCEEDED", run.error
+    with tenant.scope():
+        event = Event.objects.get(kind="custom.invoice.filed")  # one, however often it was sent
+    assert run.steps[0]["output"] == {"event": event.kind, "eventId": f"event-{event.pk}", "status": 204}
+    assert [call.headers["commonplace-event-id"] for call in web.calls] == [f"event-{event.pk}"] * 2
+    for call in web.calls:
+        header = call.headers["commonplace-signature"]
+        moment = int(header.partition(",")[0].removeprefix("t="))
+        assert abs(time.time() - moment) < 60
+        assert header == sign(call.body, secret=SIGNED["secret"], timestamp=moment)
+        told = json.loads(call.body)
+        assert (told["kind"], told["payload"], told["fileId"], told["runId"]) == (
+            event.kind,
+            {"name": "manual.txt"},
+            manual.pk,
+            run.pk,
+        )
+    seen = json.dumps(api.get(f"{tenant.url}/runs/{run.pk}").json())
+    assert SIGNED["secret"] not in seen and "t0p" not in seen
+
+
+def test_webhook_event_that_is_refused_fails_its_step_and_stays_recorded(
+    carry_out: Start, make_chain: MakeChain, manual: File, tenant: Tenant, web: WebServer
+) -> None:
+    web.pages["/hook"] = Page(410, body=b"gone")
+    chain = make_chain(step("tell", "send-webhook-event", url=web.url("/hook?api_key=t0p"), **SIGNED))
+    run = carry_out(chain=chain, file=manual)
+    assert (run.status, run.error_code) == ("FAILED", "call_failed")
+    assert "answered 410: gone" in run.error and "t0p" not in run.error
+    with tenant.scope():
+        assert Event.objects.filter(kind="custom.invoice.filed").count() == 1
+
+
 @pytest.mark.parametrize(
     ("steps", "place", "told"),
     [
         ([], "steps", "1 to 20 steps"),
         ([step("a", "fly")], "steps[0].kind", "no action 'fly'"),
+        (
+            [step("a", "send-webhook-event", event="x", url="https://example.com/")],
+            "steps[0].parameters",
+            "what is sent is signed",
+        ),
+        (
+            [step("a", "send-webhook-event", event="x", url="ftp://example.com/", secret="s")],
+            "steps[0].parameters",
+            "http or https",
+        ),
         ([step("a", "add-tags")], "steps[0].parameters", "tags: Field required"),
         ([step("a", "add-tags", tags=["{{steps.b.output}}"])], "steps[0].parameters", "called 'b'"),
         ([step("a", "add-tags", tags=["{{nobody}}"])], "steps[0].parameters", "There is no 'nobody'"),

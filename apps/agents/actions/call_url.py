@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from apps.agents.actions.contracts import Action, Effect
 from apps.agents.context import StepContext
+from apps.agents.masking import masked_address, masked_values
 from apps.agents.templates import as_text
 from apps.base.errors import CommonplaceError
-from apps.base.outbound import HostUnreachable, check_url, fetch
+from apps.base.outbound import Answer, HostUnreachable, check_url, fetch
 
 MAX_TOLD_CHARS = 200
 _REPEATABLE = {"GET", "HEAD", "PUT", "DELETE"}
@@ -26,7 +27,10 @@ class Call(BaseModel):
     url: str = Field(max_length=2000, description="http or https, on the public internet.")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     headers: dict[Annotated[str, StringConstraints(max_length=100)], str] = Field(
-        default_factory=dict, max_length=30, description="Seen by everyone who may read the chain."
+        default_factory=dict,
+        max_length=30,
+        description="What is named like a secret (Authorization, X-Api-Key) is told to those who may change "
+        "the chain only, as are such keys of the body and the URL's query.",
     )
     body: str | dict[str, Any] | list[Any] | None = Field(
         default=None, description="Text, or an object or list that is sent as JSON."
@@ -50,6 +54,10 @@ class CallUrl(Action[Call]):
         if "{{" not in parameters.url:
             check_url(parameters.url)
 
+    def masked(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        hidden = {name: masked_values(parameters[name]) for name in ("headers", "body") if name in parameters}
+        return parameters | hidden | {"url": masked_address(parameters.get("url", ""))}
+
     def perform(self, parameters: Call, context: StepContext) -> dict[str, Any]:
         body, content_type = b"", ""
         if isinstance(parameters.body, str):
@@ -67,12 +75,21 @@ class CallUrl(Action[Call]):
             timeout_seconds=settings.CALL_URL_TIMEOUT_SECONDS,
             max_bytes=settings.CALL_URL_MAX_BYTES,
         )
-        told = _read(answer.body, answer.headers.get("content-type", ""))
         if answer.status >= 400:
-            message = f"{parameters.url} answered {answer.status}: {as_text(told)[:MAX_TOLD_CHARS]}"
-            is_passing = answer.status in _OVERLOADED and self.effect_of(parameters) is Effect.REPEATABLE
-            raise HostUnreachable(message) if is_passing else CallFailed(message)
-        return {"status": answer.status, "body": told}
+            is_repeatable = self.effect_of(parameters) is Effect.REPEATABLE
+            raise refusal_of(answer, parameters.url, is_repeatable=is_repeatable)
+        return {
+            "status": answer.status,
+            "body": _read(answer.body, answer.headers.get("content-type", "")),
+        }
+
+
+def refusal_of(answer: Answer, url: str, *, is_repeatable: bool) -> CommonplaceError:
+    """What to raise for an answer of 400 and above: HostUnreachable, to be tried again, or CallFailed."""
+    told = as_text(_read(answer.body, answer.headers.get("content-type", "")))[:MAX_TOLD_CHARS]
+    message = f"{masked_address(url)} answered {answer.status}: {told}"
+    is_passing = answer.status in _OVERLOADED and is_repeatable
+    return HostUnreachable(message) if is_passing else CallFailed(message)
 
 
 def _read(body: bytes, content_type: str) -> Any:

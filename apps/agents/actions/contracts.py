@@ -31,6 +31,10 @@ class Action(Generic[P]):
     def check(self, parameters: P) -> None:
         """Beyond types, when a chain is saved; templates are not filled in yet. Raises ValidationFailed."""
 
+    def masked(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """As somebody said them, or filled in, without what is not for everybody who may read a chain or a run."""
+        return parameters
+
     def perform(self, parameters: P, context: StepContext) -> Any:
         """Do it, and return the output, as JSON. Raises CommonplaceError: with ``retryable`` it is tried again."""
         raise NotImplementedError

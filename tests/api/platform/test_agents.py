@@ -1,5 +1,6 @@
 """Agents, action chains and runs in the platform dialect, row by row of its contract."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,31 @@ def test_chain_is_refused_by_the_place_of_what_is_wrong(api: CommittingClient, t
     for wrong in ({"name": "x"}, {"name": "x", "steps": {}}, {"name": "x", "steps": ["\x00"]}):
         answer = post(api, f"{tenant.url}/action-chains", wrong)
         assert answer.status_code == 400, wrong
+
+
+def test_secrets_of_a_chain_are_told_to_those_who_may_change_it(
+    api: CommittingClient, tenant: Tenant, make_member: MakeMember, make_key: Callable[..., CommittingClient]
+) -> None:
+    call = {
+        "url": "https://books.example.com/inbox?folder=new&access_token=t0p",
+        "headers": {"Authorization": "Bearer t0p", "X-Api-Key": "t0p", "Accept": "text/plain"},
+        "body": {"text": "Hello", "login": {"password": "t0p"}},
+    }
+    tell = {"event": "x", "url": "https://books.example.com/hook", "secret": "t0p"}
+    steps = [{"kind": "call-url", "parameters": call}, {"kind": "send-webhook-event", "parameters": tell}]
+    url = f"{tenant.url}/action-chains"
+    made = post(api, url, {"name": "Books", "steps": steps}).json()
+    own = f"{url}/{made['actionChainId']}"
+    assert made["steps"][0]["parameters"] == call
+    assert api.get(own).json() == api.get(url).json()["items"][0] == made
+    _, viewer = make_member(Role.VIEWER)
+    for reader in (viewer, make_key(Ability.AGENTS_READ)):
+        for seen in (reader.get(own).json(), reader.get(url).json()["items"][0]):
+            first, second = (step["parameters"] for step in seen["steps"])
+            assert "t0p" not in json.dumps(seen)
+            assert first["headers"]["Accept"] == "text/plain"
+            assert first["url"].startswith("https://books.example.com/inbox?folder=new&access_token=***")
+            assert (first["body"]["text"], second["url"]) == ("Hello", tell["url"])
 
 
 def test_runs_are_listed_newest_first_and_filtered(

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
-from apps.api.storage_events.senders import sign
+from apps.base.signatures import sign
 from apps.knowledge import storage_events
 from apps.knowledge.models import File
 from apps.knowledge.storage import object_store

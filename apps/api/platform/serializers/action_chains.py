@@ -4,7 +4,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from apps.agents.actions.registry import ACTIONS, action
-from apps.agents.chains import MAX_STEPS, STEP_NAME
+from apps.agents.chains import MAX_STEPS, STEP_NAME, masked_step
 from apps.agents.models import ActionChain
 from apps.api.common.fields import EmptyAsNullField, OptionalTextField, StrictCharField
 from apps.api.common.json_fields import JsonListField
@@ -142,16 +142,22 @@ class ActionChainInputSerializer(ActionChainUpdateSerializer):
     examples=[OpenApiExample("An action chain", value=CHAIN, response_only=True)], many=False
 )
 class ActionChainSerializer(serializers.Serializer):
-    """An ordered list of steps."""
+    """An ordered list of steps. Who may not change it is told `********` for what is secret in them."""
 
     actionChainId = serializers.CharField(source="pk")
     organizationId = serializers.CharField(source="organization_id")
     name = serializers.CharField()
     description = EmptyAsNullField()
-    steps = StepSerializer(many=True)
+    steps = StepSerializer(many=True)  # the context's "shows_secrets" says whether the caller may change it
     creatorUserId = serializers.CharField(source="creator_id", allow_null=True)
     createdAt = serializers.DateTimeField(source="created_at")
     updatedAt = serializers.DateTimeField(source="updated_at")
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        told: dict[str, Any] = super().to_representation(instance)
+        if not self.context.get("shows_secrets"):
+            told["steps"] = [masked_step(step) for step in told["steps"]]
+        return told
 
 
 ActionChainDeletedSerializer = deleted_serializer(

@@ -22,7 +22,13 @@ from apps.orgs.roles import Ability
 TAGS = ["Action chains"]
 
 
-class ActionChainsView(OrganizationView):
+class ChainsOfOrganizationView(OrganizationView):
+    def told(self) -> dict[str, Any]:
+        """The context of what is answered."""
+        return {"shows_secrets": Ability.AGENTS_MANAGE in self.access.abilities}
+
+
+class ActionChainsView(ChainsOfOrganizationView):
     """Steps that are taken one after the other, each with what the ones before it left."""
 
     name = "Action chains"
@@ -39,7 +45,8 @@ class ActionChainsView(OrganizationView):
     )
     def get(self, request: Request, **_: str) -> Response:
         query = self.validated_query(s.ActionChainPageQuery)
-        return self.answer(s.ActionChainPageSerializer(paginate(ActionChain.objects.all(), query)))
+        page = paginate(ActionChain.objects.all(), query)
+        return self.answer(s.ActionChainPageSerializer(page, context=self.told()))
 
     @extend_schema(
         operation_id="createActionChain",
@@ -51,10 +58,10 @@ class ActionChainsView(OrganizationView):
     )
     def post(self, request: Request, **_: str) -> Response:
         chain = create_chain(self.access, **self.validated())
-        return self.answer(s.ActionChainSerializer(chain), status=201)
+        return self.answer(s.ActionChainSerializer(chain, context=self.told()), status=201)
 
 
-class ActionChainView(OrganizationView):
+class ActionChainView(ChainsOfOrganizationView):
     """Below ``…/action-chains/{action_chain_id}``."""
 
     @cached_property
@@ -84,7 +91,7 @@ class ActionChainDetailView(ActionChainView):
         responses={200: s.ActionChainSerializer, **problems(403, 404)},
     )
     def get(self, request: Request, **_: str) -> Response:
-        return self.answer(s.ActionChainSerializer(self.chain))
+        return self.answer(s.ActionChainSerializer(self.chain, context=self.told()))
 
     @extend_schema(
         operation_id="updateActionChain",
@@ -100,7 +107,8 @@ class ActionChainDetailView(ActionChainView):
     )
     def put(self, request: Request, **_: str) -> Response:
         chain = self.chain
-        return self.answer(s.ActionChainSerializer(update_chain(self.access, chain, **self.validated())))
+        changed = update_chain(self.access, chain, **self.validated())
+        return self.answer(s.ActionChainSerializer(changed, context=self.told()))
 
     @extend_schema(
         operation_id="deleteActionChain",
