@@ -3,6 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -11,6 +12,7 @@ from apps.knowledge.knowledge_bases import create_knowledge_base, update_knowled
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.models import ApiKey
 from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
+from tests.api.html_forms import page, put_form
 from tests.conftest import CommittingClient, Tenant, client_with_key
 
 MakeMember = Callable[..., tuple[User, CommittingClient]]
@@ -314,3 +316,14 @@ def test_key_is_bound_to_what_its_maker_can_see_only(
     for hidden in (personal.pk, stranger.library.pk):
         make(editor, tenant, 400, knowledgeBaseIds=[hidden])
     make(api, tenant, knowledgeBaseIds=[personal.pk])
+
+
+def test_key_is_changed_by_clicking(tenant: Tenant, api: CommittingClient, browser: Client) -> None:
+    made = make(api, tenant, name="narrow", scopes=["kb.read"])
+    url = f"{tenant.url}/api-keys/{made['keyId']}"
+    assert put_form(browser, url, page(browser, url)).status_code == 200  # nothing was touched
+    assert api.get(url).json()["scopes"] == ["kb.read"]
+    changed = put_form(browser, url, page(browser, url), name="wide", scopes=["kb.read", "kb.search"])
+    assert changed.status_code == 200, changed.content
+    told = api.get(url).json()
+    assert (told["name"], told["scopes"], told["expiresAt"]) == ("wide", ["kb.read", "kb.search"], None)

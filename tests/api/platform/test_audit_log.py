@@ -305,3 +305,31 @@ def test_deletion_of_an_organization_is_remembered(api: CommittingClient, tenant
         tenant.owner.pk,
     )
     assert last.address == "127.0.0.1"
+
+
+def test_updates_tell_which_fields_changed(api: CommittingClient, tenant: Tenant) -> None:
+    steps = [{"kind": "add-tags", "parameters": {"tags": ["seen"]}}]
+    agent = api.post(f"{tenant.url}/agents", {"name": "A", "instructions": "Read."}, format="json").json()
+    chain = api.post(f"{tenant.url}/action-chains", {"name": "C", "steps": steps}, format="json").json()
+    etl = {"etlType": "agent", "agentId": agent["agentId"]}
+    etl_id = api.post(f"{tenant.library_url}/etls", etl, format="json").json()["etlId"]
+    for url, said, kind, changed in (
+        (f"/agents/{agent['agentId']}", {"name": "A", "instructions": "Do."}, "agent", ["instructions"]),
+        (f"/action-chains/{chain['actionChainId']}", {"name": "D", "steps": steps}, "action_chain", ["name"]),
+        (
+            f"/knowledgebases/{tenant.library.pk}/etls/{etl_id}",
+            etl | {"isEnabled": False, "prompt": "Do."},
+            "etl",
+            ["is_enabled", "prompt"],
+        ),
+    ):
+        answer = api.put(f"{tenant.url}{url}", said, format="json")
+        assert answer.status_code == 200, answer.content
+        assert log(api, tenant, kind=f"{kind}.updated")[0]["payload"]["changed"] == changed
+
+
+def test_new_key_tells_what_it_can_do_and_until_when(api: CommittingClient, tenant: Tenant) -> None:
+    said = {"name": "k", "scopes": ["kb.read"], "expiresAt": "2126-01-01T00:00:00Z"}
+    assert api.post(f"{tenant.url}/api-keys", said, format="json").status_code == 201
+    told = log(api, tenant, kind="api_key.created")[0]["payload"]
+    assert (told["scopes"], told["expiresAt"]) == (["kb.read"], "2126-01-01T00:00:00Z")

@@ -1,16 +1,22 @@
 """What is in somebody's personal knowledge base has names that are theirs to read: not an ADMIN's, not in the log."""
 
+import importlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 
 from apps.accounts.models import User
+from apps.events.models import Event
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.models import Membership
 from apps.orgs.roles import Role
+from apps.orgs.scope import system_scope
 from tests.conftest import CommittingClient, Tenant
 
 SECRET = "Severance"  # which is in every name
@@ -105,3 +111,28 @@ def test_names_of_the_organizations_own_are_told(api: CommittingClient, tenant: 
     assert api.post(f"{tenant.library_url}/files/upload-url", name, format="json").status_code == 200
     (entry,) = api.get(f"{tenant.url}/audit-log?kind=file.created").json()["items"]
     assert entry["payload"] == {"to": "WAITING-UPLOAD", "fileName": "report.txt"}
+
+
+def test_what_was_recorded_before_is_marked_by_the_migrations(
+    api: CommittingClient, tenant: Tenant, editor: tuple[User, CommittingClient], diary: KnowledgeBase
+) -> None:
+    user, client = editor
+    name = {"fileName": f"{SECRET}.txt", "contentType": "text/plain"}
+    url = f"{tenant.url}/knowledgebases/{diary.pk}/files/upload-url"
+    file = client.post(url, name, format="json").json()["fileId"]
+    letter = {"title": f"{SECRET} letter", "content": "Dear", "fileId": file}
+    assert client.post(f"{tenant.url}/documents", letter, format="json").status_code == 201
+    modules = [
+        importlib.import_module(f"apps.{app}.migrations.{name}")
+        for app, name in (("knowledge", "0023_personal_events"), ("documents", "0005_personal_events"))
+    ]
+    with connection.cursor() as cursor, system_scope("test"):
+        editor_of_schema = SimpleNamespace(connection=connection, execute=cursor.execute)
+        modules[0].open_events(apps, editor_of_schema)
+        marked = set(Event.objects.exclude(personal_to="").values_list("pk", flat=True))
+        Event.objects.update(personal_to="")
+        for module in modules:
+            module.mark_personal(apps, editor_of_schema)
+        assert len(marked) == 3
+        assert set(Event.objects.filter(personal_to=user.pk).values_list("pk", flat=True)) == marked
+    assert SECRET not in api.get(f"{tenant.url}/audit-log?limit=100").content.decode()

@@ -36,7 +36,8 @@ class AuditLogView(OrganizationView):
         summary="Read or export the audit log",
         description=(
             "Newest first: every change, and every API key that was refused (`api_key.refused`; of many in a minute "
-            "the 1st, 10th, 100th, …). With `format` all of it, oldest first, as a file: `csv` or `jsonl` (one JSON "
+            "the 1st, 10th, 100th, …, and then their total). Of what is somebody's personal others are told no names. "
+            "With `format` all of it, oldest first, as a file: `csv` or `jsonl` (one JSON "
             "object a line); `limit`, `cursor` and `orderBy` then mean nothing."
         ),
         parameters=[
