@@ -1,5 +1,6 @@
 from collections.abc import Iterable
 from dataclasses import fields
+from datetime import datetime
 from typing import Any, cast
 
 from django import forms
@@ -18,7 +19,7 @@ from apps.orgs.allowances import Allowances
 from apps.orgs.invitations import invite, resend, revoke_invitation
 from apps.orgs.keys import revoke_key
 from apps.orgs.members import add_member, change_role, remove_member
-from apps.orgs.models import ApiKey, Invitation, Membership, Organization, Plan
+from apps.orgs.models import ApiKey, FormerMember, Invitation, Membership, Organization, Plan
 from apps.orgs.plans import delete_plan, save_plan
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
@@ -233,6 +234,20 @@ class InvitationAdmin(ServiceAdmin):
         for invitation in queryset:
             revoke_invitation(invitation)
             self.message_user(request, f"{invitation}: revoked.", messages.SUCCESS)
+
+
+@admin.register(FormerMember)
+class FormerMemberAdmin(ReadOnlyAdmin):
+    """Who left, and left something that is theirs alone; their organization's OWNERs may delete it."""
+
+    list_display = ("user", "organization", "left_at", "deleted_from")
+    list_select_related = ("organization", "user")
+    search_fields = ("user__email", "=user__id", "organization__name", "=organization__id")
+    ordering = ("left_at",)
+
+    @admin.display(description="to be deleted")
+    def deleted_from(self, former: FormerMember) -> datetime | None:
+        return former.deleted_from
 
 
 @admin.register(DailyUsage)

@@ -29,7 +29,7 @@ from apps.knowledge.uploads import request_upload
 from apps.orgs.access import access_to
 from apps.orgs.invitations import invite
 from apps.orgs.keys import create_api_key
-from apps.orgs.models import ApiKey, Invitation, Membership, Organization
+from apps.orgs.models import ApiKey, FormerMember, Invitation, Membership, Organization
 from apps.orgs.roles import Role
 from apps.orgs.scope import tenant_scope
 from apps.orgs.usage_models import DailyStorage, DailyUsage
@@ -118,16 +118,18 @@ def fill_organization(tenant: Tenant, mark: str) -> Everything:
         guest = User.objects.create_user(f"{mark}-member@example.com", "correct horse battery")
         member = Membership.objects.create(organization=tenant.organization, user=guest, role=Role.VIEWER)
         invitation = invite(access, email=f"{mark}-invited@example.com", role=Role.VIEWER)
+        gone = User.objects.create_user(f"{mark}-gone@example.com")
+        former = FormerMember.objects.create(user=gone)
         usage = DailyUsage.objects.create(day="2026-01-05", key_id=key.pk, requests=4711)
         storage = DailyStorage.objects.create(day="2026-01-05", files=47, size_bytes=4711, chunks=11)
-    for row in (tenant.organization, key, member, invitation, usage, storage):
+    for row in (tenant.organization, key, member, former, invitation, usage, storage):
         everything.rows[type(row)] = row
     return everything
 
 
 SHOWN = (
-    Organization, Membership, Invitation, ApiKey, KnowledgeBase, File, CopyJob, Reembedding, DownloadLink, Agent,
-    ActionChain, EtlConfig, Firing, Run, Document, Event, DailyUsage, DailyStorage,
+    Organization, Membership, FormerMember, Invitation, ApiKey, KnowledgeBase, File, CopyJob, Reembedding, DownloadLink,
+    Agent, ActionChain, EtlConfig, Firing, Run, Document, Event, DailyUsage, DailyStorage,
 )  # fmt: skip
 
 

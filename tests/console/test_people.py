@@ -9,7 +9,8 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.events.models import Event
-from apps.orgs.models import ApiKey, Invitation, Membership, Organization
+from apps.knowledge.models import KnowledgeBase
+from apps.orgs.models import ApiKey, FormerMember, Invitation, Membership, Organization
 from apps.orgs.roles import Role
 from tests.conftest import Tenant, client_with_key
 from tests.console.conftest import (
@@ -19,6 +20,7 @@ from tests.console.conftest import (
     choose_action,
     delete,
     errors_of,
+    fill,
     signed_in,
 )
 
@@ -162,3 +164,21 @@ def test_keys_of_others_are_seen_and_revoked_and_nothing_else(admin: Client, ten
     assert admin.post(change_path(tenant, key, "rotate"), {"overlap_days": "0"}).status_code == 404
     assert delete(admin, tenant, key).status_code == 302
     assert client_with_key(tenant.secret).get(tenant.url).status_code == 401
+
+
+def test_owner_deletes_what_somebody_left_behind(
+    boss: Client, admin: Client, tenant: Tenant, make_colleague: Callable[[Role], User]
+) -> None:
+    leaver = make_colleague(Role.EDITOR)
+    fill(tenant.organization, leaver, "secret-diary", is_personal=True)
+    with tenant.scope():
+        assert delete(boss, tenant, Membership.objects.get(user=leaver)).status_code == 302
+        former = FormerMember.objects.get()
+    told = boss.get(change_path(tenant, former)).content.decode()
+    assert "1 files of" in told and "secret-diary" not in told
+    assert admin.post(change_path(tenant, former, "forget")).status_code == 403
+    assert boss.post(change_path(tenant, former, "forget")).status_code == 302
+    with tenant.scope():
+        assert list(KnowledgeBase.objects.all()) == [tenant.library]
+        assert not FormerMember.objects.exists()
+    assert kinds(tenant, leaver)[-1] == "member.forgotten"

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.apps import apps
 from django.db.models import Model
 from django.test import Client
 
 from apps.accounts.models import User
 from apps.agents.models import Run
+from apps.api.models import IdempotentRequest
 from apps.console.organization.pages_urls import urlpatterns  # noqa: F401 - registers the admins
 from apps.console.organization.site import site
-from apps.documents.models import Document
-from apps.etl.models import EtlConfig, Firing
+from apps.documents.models import Document, DocumentVersion
+from apps.etl.models import EtlConfig, Firing, Lineage
 from apps.events.models import Event
-from apps.knowledge.models import CopyJob, DownloadLink, File, KnowledgeBase, Reembedding
-from apps.orgs.models import Membership, Organization
+from apps.knowledge.models import AttributeUpdate, CopyJob, DownloadLink, File, KnowledgeBase, Reembedding
+from apps.orgs.models import FormerMember, Membership, Organization
 from apps.orgs.roles import Role
+from apps.orgs.tenancy import TenantModel
 from tests.conftest import Tenant
 from tests.console.conftest import SHOWN, Everything, fill, list_path, signed_in
 
@@ -57,6 +60,10 @@ def every_page(tenant: Tenant, everything: Everything) -> Iterator[str]:
 
 def test_site_shows_what_the_tests_know() -> None:
     assert set(site._registry) == set(SHOWN)
+    tenant_models = {model for model in apps.get_models() if issubclass(model, TenantModel)}
+    # Rows that are shown on another's, and the memory of queues.
+    without_page = {AttributeUpdate, DocumentVersion, IdempotentRequest, Lineage}
+    assert tenant_models - set(SHOWN) == without_page
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
@@ -66,6 +73,10 @@ def test_owner_and_admin_see_every_page_and_nothing_foreign(
     client = signed_in(tenant.owner if role == Role.OWNER else make_colleague(role))
     for model in SHOWN:
         name, row, path = model._meta.model_name, ours.rows[model], list_path(tenant, model)
+        if model is FormerMember and role == Role.ADMIN:
+            for page in (path, *pages_of_row(tenant, row)):
+                assert client.get(page).status_code == 403, page
+            continue
         for query in ("", "?q=ours", "?q=%00", "?o=1&p=1"):
             answer = client.get(path + query)
             assert answer.status_code == (404 if "%00" in query else 200), (path, query)
@@ -195,3 +206,25 @@ def test_who_may_manage_several_organizations_chooses(boss: Client, tenant: Tena
         Membership.objects.create(organization=stranger.organization, user=tenant.owner, role=Role.ADMIN)
     html = boss.get("/manage/").content.decode()
     assert home(tenant) in html and home(stranger) in html
+
+
+def test_site_is_linked_where_those_who_may_find_it(
+    boss: Client, tenant: Tenant, make_colleague: Callable[[Role], User]
+) -> None:
+    link = f'href="{home(tenant)}"'
+    html = {"headers": {"accept": "text/html"}}
+    assert link in boss.get(f"{tenant.url}/knowledgebases", **html).content.decode()
+    assert link not in boss.get("/orgs", **html).content.decode()
+    editor = signed_in(make_colleague(Role.EDITOR))
+    assert link not in editor.get(tenant.url, **html).content.decode()
+    operator = signed_in(User.objects.create_superuser("operator@example.com"))
+    assert 'href="/manage/"' in operator.get("/admin/").content.decode()
+
+
+def test_pages_count_as_calls(boss: Client, tenant: Tenant) -> None:
+    Organization.objects.filter(pk=tenant.organization.pk).update(plan="pro")
+    assert [boss.get(home(tenant)).status_code for _ in range(20)] == [200] * 20
+    assert boss.get(f"{home(tenant)}jsi18n/").status_code == 200
+    refused = boss.get(home(tenant))
+    assert (refused.status_code, "Retry-After" in refused.headers) == (429, True)
+    assert "Too many requests" in refused.content.decode()

@@ -150,8 +150,10 @@ class OrganizationAdmin(ServiceDeletionMixin, ServiceAdmin):
         return [*own, *super().get_urls()]
 
     def _row_page(self, request: HttpRequest, object_id: str, *, page: RowPage) -> HttpResponse:
-        access, row = access_of(request), self.get_object(request, unquote(object_id))
+        access = access_of(request)
+        access.require(self.reads)
         access.require(page.ability)
+        row = self.get_object(request, unquote(object_id))
         if not page.is_for(access, row):
             raise Http404
         form = page.form(request.POST if request.method == "POST" else None, access=access, row=row)
@@ -219,6 +221,7 @@ class OrganizationAdmin(ServiceDeletionMixin, ServiceAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """The latest events of the row, instead of Django's own log, which knows only what was done in an admin."""
+        access_of(request).require(self.reads)
         row = self.get_object(request, unquote(object_id))
         events = Event.objects.filter(subject_id=self.subject_id(row)).order_by("-pk")[:HISTORY_LENGTH]
         told = [(event, *told_to(event, access_of(request).user.pk)) for event in events]

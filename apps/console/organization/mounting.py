@@ -22,9 +22,11 @@ from apps.base.errors import CommonplaceError, NotFound
 from apps.base.origin import note_caller
 from apps.console.organization.reach import ENTRY, organizations_where
 from apps.orgs.access import Access, access_to
+from apps.orgs.rate_limits import RateLimited, admit
 from apps.orgs.scope import tenant_scope
 
 INSIDE = "apps.console.organization.pages_urls"
+UNCOUNTED = frozenset({"jsi18n/"})  # a part of other pages
 
 
 @never_cache
@@ -39,7 +41,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def manage(request: HttpRequest, organization_id: str, page: str = "") -> HttpResponseBase:
-    """A page of the site, in the organization's scope and with the caller's own rights.
+    """A page of the site, in the organization's scope and with the caller's own rights; it counts as a call.
 
     As in the API another's organization is a 404, the same as one that does not exist, and 403 is for members whose
     role does not let them in. Operators get in by their membership only.
@@ -47,20 +49,36 @@ def manage(request: HttpRequest, organization_id: str, page: str = "") -> HttpRe
     if "\x00" in unquote(request.get_full_path()):
         raise Http404
     access = _access(_caller(request), organization_id)
-    with _mounted(f"{get_script_prefix()}manage/{organization_id}/"), tenant_scope(organization_id):
-        note_caller(access.user.pk)
-        request.access = access  # type: ignore[attr-defined]
-        match = request.resolver_match = resolve(f"/{page}")
-        try:
-            response = match.func(request, *match.args, **match.kwargs)
+    try:
+        if page not in UNCOUNTED:
+            _count(access)
+        with _mounted(f"{get_script_prefix()}manage/{organization_id}/"), tenant_scope(organization_id):
+            note_caller(access.user.pk)
+            request.access = access  # type: ignore[attr-defined]
+            match = request.resolver_match = resolve(f"/{page}")
+            response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
             if isinstance(response, SimpleTemplateResponse):
                 response.render()  # its lists are queried while rendering, which must not outlive the scope
-        except CommonplaceError as error:
-            if isinstance(error, NotFound):
-                raise Http404 from error
-            context = {"refusal": error, "organization": access.organization}
-            return render(request, "manage/refused.html", context, status=error.http_status)
-        return response
+            return response
+    except NotFound as error:
+        raise Http404 from error
+    except CommonplaceError as error:  # which no form could show
+        return _refused(request, access, error)
+
+
+def _count(access: Access) -> None:
+    """Raises RateLimited, and ValkeyAway where nothing may go on uncounted."""
+    verdict = admit(access.organization)
+    if verdict is not None and not verdict.is_admitted:
+        raise RateLimited(verdict)
+
+
+def _refused(request: HttpRequest, access: Access, refusal: CommonplaceError) -> HttpResponse:
+    context = {"refusal": refusal, "organization": access.organization}
+    answer = render(request, "manage/refused.html", context, status=refusal.http_status)
+    if refusal.retry_after_seconds is not None:
+        answer["Retry-After"] = str(refusal.retry_after_seconds)
+    return answer
 
 
 def _access(user: User, organization_id: str) -> Access:

@@ -9,6 +9,7 @@ from apps.console.organization import (  # noqa: F401
     documents,
     etls,
     files,
+    former_members,
     keys,
     knowledge_bases,
     people,
