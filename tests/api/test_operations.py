@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis import checks as schemathesis_checks
+from schemathesis.config import SchemathesisConfig
 
 from apps.accounts.models import User
 from apps.api.common.casing import camel_case
@@ -27,7 +28,7 @@ from apps.api.dialects import DIALECTS, Dialect
 from apps.orgs.roles import Role
 from tests.conftest import CommittingClient, Tenant
 
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "2"))
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "3"))
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -42,12 +43,19 @@ CHECKS = [
     schemathesis_checks.content_type_conformance,
     schemathesis_checks.response_headers_conformance,
     schemathesis_checks.response_schema_conformance,
+    schemathesis_checks.negative_data_rejection,
 ]
+
+
+# What the document does not allow is refused, with whichever status that says so: a 413 too.
+CONFIG = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}})
 
 
 @cache
 def schema(dialect_name: str) -> schemathesis.BaseSchema:
-    return schemathesis.openapi.from_wsgi(f"/schema/{dialect_name}.json", get_wsgi_application())
+    return schemathesis.openapi.from_wsgi(
+        f"/schema/{dialect_name}.json", get_wsgi_application(), config=CONFIG
+    )
 
 
 def operations(dialect: Dialect) -> list[APIOperation]:
