@@ -42,7 +42,8 @@ def fire_for_matching(etl: EtlConfig, *, actor_id: str) -> CaughtUp:
     matching = [file.pk for file in newest.iterator() if hold(conditions, file)]
     chosen = matching[:MAX_AT_ONCE]
     fired = [file_id for file_id in chosen if _fire_for(etl, file_id)]
-    _record(etl, actor_id, matching=len(fired))
+    with transaction.atomic():
+        _record(etl, actor_id, matching=len(fired))
     return CaughtUp(fired, len(matching) - len(chosen))
 
 

@@ -40,6 +40,7 @@ def tags(file: File) -> list[str]:
         return list(File.objects.get(pk=file.pk).tags)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_files_that_were_there_before_are_caught_up_with_once(
     tenant: Tenant,
     announce: Announce,
