@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
+from apps.agents import forgotten as runs
 from apps.events.retention import forget_old_events as forget_events
 from apps.knowledge import purge, quotas
 from apps.knowledge.models import Tombstone
@@ -40,6 +41,7 @@ def forget_former_members() -> None:
 @shared_task
 def forget_old_events() -> None:
     forget_events()
+    runs.forget_surplus()
 
 
 @shared_task

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from apps.agents.dispatch import RUN_QUEUE, send_run
@@ -55,3 +55,21 @@ def forget_finished() -> int:
         old = Run.objects.filter(finished_at__lt=horizon).order_by("finished_at")
         ids = list(old.values_list("pk", flat=True)[:BATCH])
         return Run.objects.filter(pk__in=ids).delete()[0] if ids else 0
+
+
+def forget_surplus() -> int:
+    """Delete the oldest finished runs of organizations that have more than MAX_FINISHED_RUNS (0: any number): they may
+    come faster than they grow old. How many rows."""
+    limit = settings.MAX_FINISHED_RUNS
+    if not limit:
+        return 0
+    forgotten = 0
+    with system_scope("more runs than are kept"):
+        finished = Run.objects.exclude(finished_at=None)
+        counts = finished.order_by().values_list("organization_id").annotate(number=Count("pk"))
+        for organization_id, number in list(counts.filter(number__gt=limit)):
+            for start in range(limit, number, BATCH):
+                oldest = finished.filter(organization_id=organization_id).order_by("finished_at", "pk")
+                ids = list(oldest.values_list("pk", flat=True)[: min(BATCH, number - start)])
+                forgotten += Run.objects.filter(pk__in=ids).delete()[0]
+    return forgotten

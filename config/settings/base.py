@@ -137,6 +137,7 @@ RUN_THREADS = env.int("RUN_THREADS", default=2)
 MAX_RUN_ATTEMPTS = env.int("MAX_RUN_ATTEMPTS", default=3)
 MAX_RUN_FAULTS = env.int("MAX_RUN_FAULTS", default=8)
 RUN_RETENTION_DAYS = env.int("RUN_RETENTION_DAYS", default=90)  # 0: for ever
+MAX_FINISHED_RUNS = env.int("MAX_FINISHED_RUNS", default=100_000)  # of one organization; 0: any number
 CALL_URL_TIMEOUT_SECONDS = env.float("CALL_URL_TIMEOUT_SECONDS", default=30.0)
 CALL_URL_MAX_BYTES = env.int("CALL_URL_MAX_BYTES", default=MEGABYTE)
 OUTBOUND_HOSTS = tuple(env.list("OUTBOUND_HOSTS", default=[]))  # empty: any on the public internet
