@@ -68,5 +68,7 @@ class AuditLogView(OrganizationView):
         name = f"audit-log-{self.access.organization.pk}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(
-            AuditExport(rows, form, reader_id=self.access.user.pk), content_type=CONTENT_TYPES[form], headers=headers
+            AuditExport(rows, form, reader_id=self.access.user.pk),
+            content_type=CONTENT_TYPES[form],
+            headers=headers,
         )
