@@ -131,6 +131,7 @@ def test_key_is_made_with_its_secret_told_once_and_revoked(admin: Client, tenant
     assert made.status_code == 200 and "no-store" in made.headers["Cache-Control"]
     with tenant.scope():
         key = ApiKey.objects.get(name="widget")
+    assert str(key) in made.content.decode()
     assert (key.scopes, key.knowledge_base_ids) == (["files.read", "kb.read"], [tenant.library.pk])
     caller = client_with_key(secret[1])
     assert caller.get(tenant.library_url).status_code == 200

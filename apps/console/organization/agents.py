@@ -34,7 +34,7 @@ class AuthoredForm(ModelForm):
     access: Access
     is_mine = forms.BooleanField(
         required=False,
-        label="save as mine",
+        label="Save as mine",
         help_text="You have looked through all that it does, and answer for it: in your runs it may reach your "
         "personal knowledge bases.",
     )
@@ -42,7 +42,7 @@ class AuthoredForm(ModelForm):
 
 class AgentForm(AuthoredForm):
     knowledge_base_ids = SeveralField(
-        label="knowledge bases", help_text="What it searches. None: the file's knowledge base of each run."
+        label="Knowledge bases", help_text="What it searches. None: the file's knowledge base of each run."
     )
     tools = SeveralField(choices=[(name, name) for name in TOOLS])
 

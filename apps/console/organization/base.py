@@ -132,6 +132,7 @@ class OrganizationAdmin(ServiceDeletionMixin, ServiceAdmin):
         access = access_of(request)
         if not change:
             obj.pk = self.create(access, dict(form.cleaned_data)).pk
+            obj.refresh_from_db()
         elif form.changed_data or self.saves_unchanged:
             self.update(access, self.visible(access).get(pk=obj.pk), form)
 

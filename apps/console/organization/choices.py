@@ -13,10 +13,15 @@ from apps.base.texts import is_storable
 from apps.knowledge.ocr_languages import refusal_of
 
 
+class CheckBoxes(forms.CheckboxSelectMultiple):
+    class Media:
+        css = {"all": ("console/choices.css",)}
+
+
 class SeveralField(forms.MultipleChoiceField):
     """Check boxes. The choices are set by ``offer``."""
 
-    widget = forms.CheckboxSelectMultiple
+    widget = CheckBoxes(attrs={"class": "several"})
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"required": False} | kwargs)

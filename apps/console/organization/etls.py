@@ -30,13 +30,14 @@ class EtlForm(ModelForm):
     action_chain: Any = forms.ModelChoiceField(queryset=None, required=False)
     conditions = ConditionsField(
         required=False,
-        help_text="Joined from left to right. None: it fires when a file becomes READY. metadata.<key> is a file's "
-        "metadata under that key. Rows whose field is empty are left out; saving brings more.",
+        help_text="Joined from left to right. None: it fires when a file becomes READY. metadata.NAME is what a "
+        "file's metadata has under that name. Rows whose field is empty are left out; saving brings more.",
     )
 
     class Meta:
         model = EtlConfig
         fields = ("etl_type", "agent", "action_chain", "prompt", "conditions", "is_enabled")
+        labels = {"etl_type": "Type"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

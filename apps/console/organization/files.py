@@ -38,7 +38,7 @@ class DownloadForm(RowForm):
 
 
 class CopyFileForm(RowForm):
-    target = forms.ChoiceField(label="knowledge base")
+    target = forms.ChoiceField(label="Knowledge base")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

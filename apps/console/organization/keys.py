@@ -51,7 +51,7 @@ class ApiKeyForm(ModelForm):
 
 class NewApiKeyForm(ApiKeyForm):
     knowledge_base_ids = SeveralField(
-        label="knowledge bases",
+        label="Knowledge bases",
         help_text="The only ones it reaches; none chosen: all that you reach. A key that is bound to some can have "
         "scopes of knowledge bases and files only.",
     )
@@ -73,7 +73,7 @@ class RotateForm(RowForm):
         min_value=0,
         max_value=MAX_OVERLAP_DAYS,
         initial=1,
-        label="days",
+        label="Days",
         help_text="How long the old secret works on. 0: it ends at once, as it should when it leaked.",
     )
 
@@ -129,6 +129,7 @@ class ApiKeyAdmin(OrganizationAdmin):
             return
         key, secret = make_key(access_of(request), **form.cleaned_data)
         obj.pk = key.pk
+        obj.refresh_from_db()
         request.made_secret = secret  # type: ignore[attr-defined]  # for the page that follows
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: Any = None) -> HttpResponse:

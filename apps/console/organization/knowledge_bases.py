@@ -30,7 +30,7 @@ class KnowledgeBaseForm(ModelForm):
     llm_description = forms.CharField(
         max_length=4000,
         widget=forms.Textarea(attrs={"rows": 3}),
-        label="description",
+        label="Description",
         help_text="Tells a language model what is in here and when to search it.",
     )
     ocr_languages = OcrLanguagesField(
@@ -46,7 +46,7 @@ class KnowledgeBaseForm(ModelForm):
 
 class NewKnowledgeBaseForm(KnowledgeBaseForm):
     model = forms.ChoiceField(
-        label="embedding model", choices=[("", "the server's default"), *MODEL_CHOICES], required=False
+        label="Embedding model", choices=[("", "the server's default"), *MODEL_CHOICES], required=False
     )
 
     class Meta(KnowledgeBaseForm.Meta):
@@ -58,7 +58,7 @@ class ReembedForm(RowForm):
 
 
 class CopyKnowledgeBaseForm(RowForm):
-    organization_id = forms.ChoiceField(label="organization")
+    organization_id = forms.ChoiceField(label="Organization")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

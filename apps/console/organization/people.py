@@ -76,7 +76,7 @@ class MembershipForm(ModelForm):
 
 
 class NewMembershipForm(ModelForm):
-    email = forms.EmailField(label="e-mail address", help_text="Of an account. Others are invited.")
+    email = forms.EmailField(label="E-mail address", help_text="Of an account. Others are invited.")
 
     class Meta:
         model = Membership
