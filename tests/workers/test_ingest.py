@@ -51,7 +51,7 @@ def test_pdf_becomes_searchable_by_page(tenant: Tenant, ingest: Upload) -> None:
 def test_progress_counts_pages_while_they_are_done(
     tenant: Tenant, upload: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = upload("long.pdf", documents.pdf(200), "application/pdf")
+    file = upload("long.pdf", documents.pdf(120), "application/pdf")
     seen: list[int] = []
     index_chunks = retrieval.index_chunks
 
@@ -212,7 +212,7 @@ def test_slow_machine_takes_small_batches(
         index_chunks(address, attributes, chunks)
         time.sleep(len(chunks) / 25)
 
-    file = upload("long.pdf", documents.pdf(90, sentences_per_page=12), "application/pdf")
+    file = upload("long.pdf", documents.pdf(70, sentences_per_page=12), "application/pdf")
     monkeypatch.setattr(retrieval, "index_chunks", slowly)
     run_workers()
     assert _reload(tenant, file).status == FileStatus.READY
