@@ -3,13 +3,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-embedded test-full test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-search bench-footprint bench-memory bench-limits formats bench-ocr clean
+.PHONY: run test test-embedded test-full test-embedded-inside test-full-inside test-live test-faults test-fairness test-switching test-fuzz test-schemas check permissions bench bench-ingest bench-quality bench-search bench-footprint bench-memory bench-limits formats bench-ocr clean
 
 run: $(VENV)/.run  ## serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR override)
 	@exec $(BIN)/python manage.py serve
 
-test:  ## every test, on each topology, side by side: each is shown when it has ended
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-embedded test-full
+test:  ## every test, on each topology, side by side: each part is shown when it has ended
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-embedded-inside test-full-inside test-live
+
+test-embedded-inside: $(VENV)/.dev
+	$(BIN)/python -m pytest --topology embedded -m "not live" $(ARGS)
+
+test-full-inside: $(VENV)/.dev
+	$(BIN)/python -m pytest --topology full -m "not live" $(ARGS)
+
+test-live: $(VENV)/.dev  ## those that start servers as real processes, and mostly wait for them
+	$(BIN)/python -m tests.services.converted_models
+	$(BIN)/python -m pytest --topology embedded -m live $(ARGS)
+	$(BIN)/python -m pytest --topology full -m live $(ARGS)
 
 test-embedded: $(VENV)/.dev
 	$(BIN)/python -m pytest --topology embedded $(ARGS)

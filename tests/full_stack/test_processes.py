@@ -8,7 +8,7 @@ from tests.fixtures import documents
 from tests.full_stack.processes import Stack
 from tests.live.waiting import upload_and_catch_under_way, wait_until, wait_until_ready
 
-pytestmark = pytest.mark.topology("full")
+pytestmark = [pytest.mark.live, pytest.mark.topology("full")]
 PAGES = 200
 SENTENCES_A_PAGE = 15
 SHELF = 15

@@ -11,7 +11,7 @@ from tests.crowd import call_at_once, check_exactly
 from tests.full_stack.conftest import manage
 from tests.full_stack.processes import BIN, Stack, address
 
-pytestmark = pytest.mark.topology("full")
+pytestmark = [pytest.mark.live, pytest.mark.topology("full")]
 
 
 @pytest.fixture
