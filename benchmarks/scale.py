@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG
 from benchmarks.documents import collection_texts, find_collection, made_texts
 from benchmarks.live_server import ROOT
 
@@ -31,6 +32,7 @@ REPLACED_WORDS = 0.2
 TURN = 0.47  # the length of what is added to a unit vector: a cosine of .9 to the original
 CHUNKS_A_FILE = 50
 LOCAL_COLLECTION = "passages"
+RRF_K = 2  # the engine's default
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,26 +242,40 @@ def _alone(asked: Any) -> dict[str, Any]:
 
 
 def _bare(asked: Any) -> dict[str, Any]:
-    """Embed the query, ask the engine for the ten best of each leg at once, read ten texts: what nobody can do without.
+    """Embed the query, and one engine query: as many candidates of each leg as the product takes, fused by the
+    engine's own RRF, ten payloads. What nobody can do without who searches this way; the local mode's row is the same.
     No true scores of what a leg missed, no neighbours, none of ``apps.retrieval.services``."""
-    from apps.retrieval.engines.hybrid import HybridIndex, LegQuery
+    import qdrant_edge as edge
+
+    from apps.retrieval import payload
+    from apps.retrieval.engines.edge import RESCORED, EdgeIndex, _filter, _sparse
     from apps.retrieval.filters import corpus_filter, scope_filter
     from apps.retrieval.passages import SearchScope
     from apps.retrieval.runtime import get_embedder, get_index, get_sparse_encoder
 
     index = get_index(_model())
-    assert isinstance(index, HybridIndex)  # noqa: S101 - both engines are
+    assert isinstance(index, EdgeIndex)  # noqa: S101 - this is about the engine in the process
     embed, encode = get_embedder(_model()).embed_query, get_sparse_encoder().encode_query
 
     def ask(tenant: Tenant, text: str) -> None:
         scope = SearchScope(tenant.organization_id, (tenant.knowledge_base_id,), _model())
-        where = scope_filter(scope)
-        legs = [LegQuery(embed(text), where, 10), LegQuery(encode(text), where, 10, corpus_filter(scope))]
-        ranks: dict[str, float] = {}
-        for scores in index._search(legs):
-            for rank, point in enumerate(scores):
-                ranks[point] = ranks.get(point, 0.0) + 1 / (60 + rank)
-        index._fetch(where.among(sorted(ranks, key=lambda point: -ranks[point])[:10]), 10)
+        where, corpus = _filter(scope_filter(scope)), _filter(corpus_filter(scope))
+        meaning = edge.Query.Nearest(embed(text).tolist(), using=payload.DENSE)
+        words = edge.Query.Nearest(_sparse(encode(text)), using=payload.SPARSE)
+        as_kept, counted = (
+            edge.SearchParams(quantization=RESCORED),
+            edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
+        )
+        legs = [
+            edge.Prefetch(limit=MIN_CANDIDATES_PER_LEG, query=meaning, filter=where, params=as_kept),
+            edge.Prefetch(limit=MIN_CANDIDATES_PER_LEG, query=words, filter=where, params=counted),
+        ]
+        query = edge.QueryRequest(
+            limit=10, prefetches=legs, query=edge.Fusion.Rrf(RRF_K), filter=where, with_payload=True
+        )
+        found = index._store.read(lambda shard: shard.query(query))
+        if not all(point.payload for point in found):
+            raise RuntimeError(f"Nothing for {text!r}")
 
     return _timed(asked, ask)
 
@@ -285,8 +301,10 @@ def _local_mode(asked: Any) -> dict[str, Any]:
         )
         vector = models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))
         legs = [
-            models.Prefetch(query=embed(text).tolist(), using="dense", limit=100, filter=where),
-            models.Prefetch(query=vector, using="bm25", limit=100, filter=where),
+            models.Prefetch(
+                query=embed(text).tolist(), using="dense", limit=MIN_CANDIDATES_PER_LEG, filter=where
+            ),
+            models.Prefetch(query=vector, using="bm25", limit=MIN_CANDIDATES_PER_LEG, filter=where),
         ]
         client.query_points(
             LOCAL_COLLECTION, prefetch=legs, query=models.FusionQuery(fusion=models.Fusion.RRF), limit=10

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -14,7 +15,9 @@ from apps.events.services import record
 from apps.knowledge.files import delete_files_of
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.access import Access
 from apps.orgs.models import Organization
+from apps.orgs.prepared import PreparedQuery
 from apps.orgs.signals import organization_created, organization_deleting
 
 DEFAULT_TITLE = "Library"
@@ -76,6 +79,20 @@ def delete_knowledge_base(knowledge_base: KnowledgeBase, *, actor_id: str = "") 
     if knowledge_base.is_default:
         raise Conflict("The default library can't be deleted. Delete its files, or the organization.")
     _delete_with_files(knowledge_base, actor_id=actor_id)
+
+
+def find_knowledge_base(knowledge_base_id: str, access: Access) -> KnowledgeBase:
+    """One that the caller may know of: that is in ``reachable_by(access)``. Raises NotFound."""
+    bound_to = access.knowledge_base_ids
+    if bound_to is None or knowledge_base_id in bound_to:
+        for row in _visible(knowledge_base_id, access.user.pk):
+            return row
+    raise access.no_such_knowledge_base(knowledge_base_id)
+
+
+@PreparedQuery
+def _visible(knowledge_base_id: str, user_id: str) -> QuerySet[KnowledgeBase]:
+    return KnowledgeBase.objects.visible_to(user_id).filter(pk=knowledge_base_id).order_by()
 
 
 def default_library() -> KnowledgeBase:

@@ -20,8 +20,8 @@ from apps.orgs.tenancy import TenantManager, TenantModel, TenantQuerySet
 
 
 class KnowledgeBaseQuerySet(TenantQuerySet["KnowledgeBase"]):
-    def visible_to(self, user: User) -> Self:
-        """All of the organization's, and of the personal ones the user's own."""
+    def visible_to(self, user: User | str) -> Self:
+        """All of the organization's, and of the personal ones the user's own. The user may be named by their id."""
         return self.filter(Q(type=KnowledgeBaseType.ORGANIZATION) | Q(creator=user))
 
     def reachable_by(self, access: Access) -> Self:
@@ -132,13 +132,13 @@ class File(TenantModel):
     part_bytes = models.BigIntegerField(
         null=True, editable=False, help_text="Of every part but the last, for an upload in parts."
     )
-    size_bytes = models.BigIntegerField(null=True, editable=False)
-    etag = models.CharField(max_length=100, blank=True, editable=False)
     reserved_bytes = models.PositiveBigIntegerField(
         default=0,
         editable=False,
         help_text="Room held for parts that may be in the store, or may still come.",
     )
+    size_bytes = models.BigIntegerField(null=True, editable=False)
+    etag = models.CharField(max_length=100, blank=True, editable=False)
     content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     recipe = models.CharField(
         max_length=64,

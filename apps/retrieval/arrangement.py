@@ -3,9 +3,9 @@ to say (docs/decisions/arrangement.md)."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, islice, pairwise
 
 from apps.retrieval.passages import Chunk, Passage
 
@@ -24,31 +24,37 @@ class _Run:
     chunks: list[Chunk]
 
 
-def arrange(ranked: Sequence[Passage], *, limit: int) -> list[Passage]:
+def arrange(ranked: Iterable[Passage], *, limit: int) -> list[Passage]:
     """Up to ``limit`` passages, in the order they are shown in, from passages of one chunk each, best first.
 
     A chunk that follows or precedes one on the page joins its passage, which stays in its place and keeps the
     id, similarity and score of its best chunk; its text, offsets and pages span all of them. There are
-    ``limit`` passages if there are ``limit · MAX_JOINED_CHUNKS`` chunks. Passages of one file alone keep their order.
+    ``limit`` passages if there are ``limit · MAX_JOINED_CHUNKS`` chunks, of which no more are taken than are needed to
+    know. Passages of one file alone keep their order.
     """
-    waiting = list(ranked)
+    coming = iter(ranked)
+    waiting: list[Passage] = []
     page: list[_Run] = []
     on_page: Counter[str] = Counter()
-    while waiting and len(page) < limit:
-        passage = waiting.pop(_next(waiting, on_page))
+    while len(page) < limit and (place := _next(waiting, coming, on_page)) is not None:
+        passage = waiting.pop(place)
         if not _join(page, passage):
             page.append(_Run(passage, [passage.chunk]))
         on_page[passage.file_id] = sum(run.best.file_id == passage.file_id for run in page)
     return [replace(run.best, chunk=_joined(run.chunks)) for run in page]
 
 
-def _next(waiting: Sequence[Passage], on_page: Counter[str]) -> int:
-    """The place of the passage with the best discounted score; of equals, the one ranked first."""
-    best_place, best_score = 0, -math.inf
-    for place, passage in enumerate(waiting):
-        if passage.score <= best_score:
-            break  # as all that follow
-        score = passage.score - min(FILE_DISCOUNT * on_page[passage.file_id], MAX_FILE_DISCOUNT)
+def _next(waiting: list[Passage], coming: Iterator[Passage], on_page: Counter[str]) -> int | None:
+    """The place, among those waiting, of the passage with the best discounted score; of equals, the one ranked first.
+    Those that come wait too, as far as one of them might be it."""
+    best_place, best_score = None, -math.inf
+    for place in count():
+        if place == len(waiting):
+            waiting.extend(islice(coming, 1))
+        if place == len(waiting) or waiting[place].score <= best_score:
+            break  # nothing follows, or nothing that is better
+        score = waiting[place].score
+        score -= min(FILE_DISCOUNT * on_page[waiting[place].file_id], MAX_FILE_DISCOUNT)
         if score > best_score:
             best_place, best_score = place, score
     return best_place

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,14 @@ class EncodedChunk:
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
-    """A question in both of its forms; ``dense`` is (dim,) float32, L2-normalized."""
+    """A question in both of its forms. ``dense`` gives (dim,) float32, L2-normalized, and may wait for the model: what
+    an engine can do without it, it does before it asks."""
 
-    dense: FloatArray
+    dense: Callable[[], FloatArray]
     sparse: SparseVector
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A point either leg proposed, with its true score in both: ``cosine`` −1–1, ``bm25`` ≥ 0."""
 
     point_id: str
@@ -93,6 +93,9 @@ class Embedder(Protocol):
 
     def embed_passages(self, texts: Sequence[str]) -> FloatArray:
         """Return (n, dim) float32, L2-normalized, in the order of the texts; (0, dim) for none."""
+
+    def begin_query(self, text: str) -> Callable[[], FloatArray]:
+        """Begin to embed a query; what is returned waits for the embedding, as often as it is called."""
 
     def embed_query(self, text: str) -> FloatArray:
         """Return (dim,) float32, L2-normalized. Does not wait behind passages being embedded."""

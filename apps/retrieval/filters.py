@@ -1,7 +1,8 @@
 """Which points a call concerns, before any engine's own way of saying it. Tenancy is decided here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from apps.retrieval import payload
 from apps.retrieval.errors import OrganizationRequired
@@ -14,6 +15,11 @@ class Match:
 
     key: str
     any_of: tuple[str, ...]
+
+    def holds(self, fields: Mapping[str, Any]) -> bool:
+        """Whether it does of a point's payload, as an engine would have it."""
+        value = fields.get(self.key)
+        return any(one in self.any_of for one in (value if isinstance(value, list) else [value]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,14 @@ class PointFilter:
     def matches_nothing(self) -> bool:
         """Whether no point can pass: engines differ in what they make of an empty list, so none is asked."""
         return self.ids == () or any(not match.any_of for match in self.must)
+
+    def passes(self, point_id: str, fields: Mapping[str, Any]) -> bool:
+        """Whether a point with this payload does, as an engine would have it."""
+        if self.ids is not None and point_id not in self.ids:
+            return False
+        return all(match.holds(fields) for match in self.must) and not any(
+            match.holds(fields) for match in self.must_not
+        )
 
     def among(self, ids: Sequence[str]) -> "PointFilter":
         """Return this filter, restricted to points with these ids."""

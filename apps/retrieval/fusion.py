@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from apps.retrieval.contracts import Candidate
 from apps.retrieval.embedding.model import EmbeddingModel
@@ -30,8 +31,7 @@ class CosineScale:
         return cls(low, high, FOREIGN_COSINE_WEIGHT if is_foreign else COSINE_WEIGHT)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """``score`` orders; ``similarity`` is the cosine, clipped to 0–1."""
 
     point_id: str
@@ -51,13 +51,12 @@ def fuse(
     best_bm25 = max((candidate.bm25 for _, pool in pools for candidate in pool), default=0.0)
     ranked = []
     for scale, pool in pools:
-        for candidate in pool:
-            similarity = min(max(candidate.cosine, 0.0), 1.0)
-            if min_similarity is not None and similarity < min_similarity:
-                continue
-            dense = (candidate.cosine - scale.low) / (scale.high - scale.low)
-            sparse = candidate.bm25 / best_bm25 if best_bm25 > 0 else 0.0
-            score = scale.weight * dense + (1 - scale.weight) * sparse
-            ranked.append(Ranked(candidate.point_id, score, similarity))
+        slope = scale.weight / (scale.high - scale.low)
+        share = (1 - scale.weight) / best_bm25 if best_bm25 > 0 else 0.0
+        for point_id, cosine, bm25 in pool:
+            similarity = min(max(cosine, 0.0), 1.0)
+            if min_similarity is None or similarity >= min_similarity:
+                score = slope * (cosine - scale.low) + share * bm25
+                ranked.append(Ranked(point_id, score, similarity))
     ranked.sort(key=lambda result: (-result.score, result.point_id))
     return ranked

@@ -1,6 +1,6 @@
 """Put chunks into the index, find passages in it, and take them out again."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from django.conf import settings
 
@@ -14,7 +14,7 @@ from apps.retrieval.contracts import (
     StoredChunk,
 )
 from apps.retrieval.embedding.registry import embedding_model
-from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, fuse
+from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, Ranked, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
 from apps.retrieval.payload import vector_id
 from apps.retrieval.reranking import rerank
@@ -65,10 +65,13 @@ def copy_revision(
     return get_index(source.model).copy_revision(source, target, attributes, after_batch=after_batch)
 
 
-def prepare_query(query: str, models: Collection[str]) -> None:
-    """Do what is slow about a query beforehand: load the models if need be, and embed. The result is cached."""
+def begin_query(query: str, models: Collection[str]) -> None:
+    """Begin what is slow about a query: load the models if need be, and have them embed it while the caller goes on.
+
+    ``search_passages`` waits for what is begun here. Raises EmbedderUnavailable.
+    """
     for model in models:
-        get_embedder(model).embed_query(query)
+        get_embedder(model).begin_query(query)
 
 
 def search_passages(
@@ -90,7 +93,7 @@ def search_passages(
     pools: list[tuple[CosineScale, list[Candidate]]] = []
     scope_of: dict[str, SearchScope] = {}
     for scope in scopes:
-        dense = get_embedder(scope.model).embed_query(query)
+        dense = get_embedder(scope.model).begin_query(query)
         encoded = EncodedQuery(dense, encode_sparse(query, scope.languages))
         proposed = get_index(scope.model).candidates(
             scope, encoded, per_leg=max(enough, MIN_CANDIDATES_PER_LEG)
@@ -98,25 +101,37 @@ def search_passages(
         pools.append((CosineScale.of(embedding_model(scope.model), scope.languages), proposed))
         scope_of |= {candidate.point_id: scope for candidate in proposed}
     best = fuse(pools, min_similarity=min_similarity)[:enough]
-    stored: dict[str, StoredChunk] = {}
-    for scope in scopes:
-        mine = [ranked.point_id for ranked in best if scope_of[ranked.point_id] is scope]
-        stored |= get_index(scope.model).fetch(scope, mine)
-    passages = [
-        Passage(
-            vector_id=vector_id(ranked.point_id),
-            file_id=found.address.file_id,
-            knowledge_base_id=found.address.knowledge_base_id,
-            revision=found.address.revision,
-            chunk=found.chunk,
-            similarity=ranked.similarity,
-            score=ranked.score,
-            model=found.address.model,
-        )
-        for ranked in best
-        if (found := stored.get(ranked.point_id)) is not None  # deleted since the candidates were found
-    ]
-    return arrange(rerank(passages, query), limit=limit)
+    passages = _passages(scopes, best, scope_of, read_ahead=limit + limit // 2)
+    return arrange(rerank(list(passages), query) if settings.RERANKER_DIR else passages, limit=limit)
+
+
+def _passages(
+    scopes: Sequence[SearchScope],
+    best: Sequence[Ranked],
+    scope_of: Mapping[str, SearchScope],
+    *,
+    read_ahead: int,
+) -> Iterator[Passage]:
+    """The passages of one chunk each, in this order, read from the index so many at a time: a page seldom needs as
+    many as it might. Those that were deleted since the candidates were found are left out."""
+    for start in range(0, len(best), read_ahead):
+        some = best[start : start + read_ahead]
+        stored: dict[str, StoredChunk] = {}
+        for scope in scopes:
+            mine = [ranked.point_id for ranked in some if scope_of[ranked.point_id] is scope]
+            stored |= get_index(scope.model).fetch(scope, mine)
+        for ranked in some:
+            if (found := stored.get(ranked.point_id)) is not None:
+                yield Passage(
+                    vector_id=vector_id(ranked.point_id),
+                    file_id=found.address.file_id,
+                    knowledge_base_id=found.address.knowledge_base_id,
+                    revision=found.address.revision,
+                    chunk=found.chunk,
+                    similarity=ranked.similarity,
+                    score=ranked.score,
+                    model=found.address.model,
+                )
 
 
 def delete_revision(address: RevisionAddress) -> None:

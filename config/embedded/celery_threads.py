@@ -22,7 +22,9 @@ MAINTENANCE_THREADS = 1
 COPY_THREADS = 1  # and so have copies: ten thousand files that are copied keep no upload waiting
 ETL_THREADS = 1  # which only start runs, a few milliseconds each
 REEMBEDDING_THREADS = 1  # which rests while files wait
-WAIT_SECONDS = 0.05  # for the next message, before a worker looks at everything else again
+# For the next message, before a worker looks at everything else again: while anything is being done, and while
+# nothing is, when only a message or the server's end can change that. Each look takes the interpreter's lock.
+WAIT_SECONDS, IDLE_WAIT_SECONDS = 0.05, 0.5
 
 
 @contextmanager
@@ -84,7 +86,8 @@ class _Consumer(Consumer):
     """Celery's blocking loop, ``celery.worker.loops.synloop``, with a shorter wait.
 
     The loop asks the broker for more only between two waits, and a task that ends does not wake it: with
-    Celery's two seconds small files would mostly wait, and so would the end of the server.
+    Celery's two seconds small files would mostly wait, and so would the end of the server. A worker that has nothing
+    to do is woken by a message.
     """
 
     @staticmethod
@@ -100,4 +103,6 @@ class _Consumer(Consumer):
                 qos.update()
             worker.perform_pending_operations()
             with suppress(TimeoutError):  # nothing came
-                connection.drain_events(timeout=WAIT_SECONDS)
+                connection.drain_events(
+                    timeout=WAIT_SECONDS if state.reserved_requests else IDLE_WAIT_SECONDS
+                )

@@ -26,7 +26,7 @@ def encoded(text: str, *, ordinal: int = 0, seed: int | None = None, **fields: o
 
 
 def question(text: str, *, seed: int = 0) -> EncodedQuery:
-    return EncodedQuery(direction(seed), SPARSE.encode_query(text))
+    return EncodedQuery(lambda: direction(seed), SPARSE.encode_query(text))
 
 
 def address(

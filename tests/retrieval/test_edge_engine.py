@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     dense = vectors(points)
     chunks = [EncodedChunk(Chunk(n, "text"), dense[n], nothing) for n in range(points)]
     index.upsert(address(), FileAttributes(), chunks)
-    queries = [EncodedQuery(vector, nothing) for vector in vectors(20)]
+    queries = [EncodedQuery(partial(np.copy, vector), nothing) for vector in vectors(20)]
 
     def best() -> list[set[str]]:
         return [{c.point_id for c in index.candidates(scope(), q, per_leg=10)} for q in queries]
@@ -209,7 +210,7 @@ def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     for query in queries:
         for candidate in index.candidates(scope(), query, per_leg=10):
             ordinal = index.fetch(scope(), [candidate.point_id])[candidate.point_id].chunk.ordinal
-            assert candidate.cosine == pytest.approx(float(dense[ordinal] @ query.dense), abs=1e-5), (
+            assert candidate.cosine == pytest.approx(float(dense[ordinal] @ query.dense()), abs=1e-5), (
                 "scores are the original vectors', whatever proposed the point"
             )
     index.close()

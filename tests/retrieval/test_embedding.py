@@ -145,7 +145,7 @@ def test_repeated_query_is_not_computed_again(
     openvino_embedder: TransformerEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = openvino_embedder.embed_query("asked twice")
-    monkeypatch.setattr(openvino_embedder.backend, "embed_query", None)
+    monkeypatch.setattr(openvino_embedder.backend, "begin_query", None)
     assert openvino_embedder.embed_query("asked twice") is first
     with pytest.raises(ValueError, match="read-only"):
         first[0] = 1

@@ -46,10 +46,10 @@ def test_every_candidate_has_both_true_scores(index: VectorIndex) -> None:
     assert len(candidates) > 10, "the legs differ, and the union holds both"
     for candidate in candidates:
         ordinal = stored[candidate.point_id].chunk.ordinal
-        assert candidate.cosine == pytest.approx(float(chunks[ordinal].dense @ query.dense), abs=1e-5)
+        assert candidate.cosine == pytest.approx(float(chunks[ordinal].dense @ query.dense()), abs=1e-5)
         assert (candidate.bm25 > 0) == texts[ordinal].startswith("apple")
         assert candidate.bm25 == pytest.approx(everything[candidate.point_id].bm25, rel=1e-5)
-    best = sorted((float(chunk.dense @ query.dense) for chunk in chunks), reverse=True)[:10]
+    best = sorted((float(chunk.dense @ query.dense()) for chunk in chunks), reverse=True)[:10]
     found_best = sorted((candidate.cosine for candidate in candidates), reverse=True)[:10]
     assert np.allclose(found_best, best, atol=1e-5)
 

@@ -174,7 +174,7 @@ class TenantsAtWork:
         assert len(found) >= min(per_leg, len(seen)), (
             "the best of the scope, and none lost to points outside it"
         )
-        cosine = {key: float(point.encoded.dense @ query.dense) for key, point in seen.items()}
+        cosine = {key: float(point.encoded.dense @ query.dense()) for key, point in seen.items()}
         bm25 = self._bm25(scope, query, seen)
         for key, candidate in found.items():
             assert candidate.cosine == pytest.approx(cosine[key], abs=1e-5)

@@ -210,7 +210,7 @@ def test_quantized_search_scores_by_the_original_vectors(server: QdrantServer) -
     query = question("anything", seed=1000)
     for candidate in index.candidates(scope(), query, per_leg=20):
         ordinal = index.fetch(scope(), [candidate.point_id])[candidate.point_id].chunk.ordinal
-        assert candidate.cosine == pytest.approx(float(chunks[ordinal].dense @ query.dense), abs=1e-5)
+        assert candidate.cosine == pytest.approx(float(chunks[ordinal].dense @ query.dense()), abs=1e-5)
     index.close()
 
 

@@ -137,6 +137,13 @@ class Collections:
         request = edge.CountRequest(exact=body.get("exact", True), filter=_filter(body.get("filter")))
         return {"count": self._shard(name).count(request)}
 
+    def retrieve(self, name: str, body: Document) -> list[Document]:
+        with_payload, with_vector = body.get("with_payload", True), body.get("with_vector", False)
+        return [
+            _record_out(record)
+            for record in self._shard(name).retrieve(body["ids"], with_payload, with_vector)
+        ]
+
     def scroll(self, name: str, body: Document) -> Document:
         request = edge.ScrollRequest(
             offset=body.get("offset"),
@@ -147,10 +154,7 @@ class Collections:
         )
         records, next_offset = self._shard(name).scroll(request)
         return {
-            "points": [
-                {"id": str(record.id), "payload": record.payload, "vector": _vectors_out(record.vector)}
-                for record in records
-            ],
+            "points": [_record_out(record) for record in records],
             "next_page_offset": None if next_offset is None else str(next_offset),
         }
 
@@ -230,6 +234,10 @@ def _or(value: Any, default: Any) -> Any:
 
 def _vector(value: Any) -> Any:
     return edge.SparseVector(value["indices"], value["values"]) if isinstance(value, dict) else value
+
+
+def _record_out(record: edge.Record) -> Document:
+    return {"id": str(record.id), "payload": record.payload, "vector": _vectors_out(record.vector)}
 
 
 def _vectors_out(vectors: Document | None) -> Document | None:

@@ -33,6 +33,7 @@ ROUTES: dict[tuple[str, str | None], Call] = {
     ("GET", "exists"): lambda store, name, _: {"exists": store.exists(name)},
     ("PUT", "index"): lambda store, name, body: store.create_index(name, body),
     ("PUT", "points"): lambda store, name, body: store.upsert(name, body),
+    ("POST", "points"): lambda store, name, body: store.retrieve(name, body),
     ("POST", "points/delete"): lambda store, name, body: store.delete_points(name, body),
     ("POST", "points/payload"): lambda store, name, body: store.set_payload(name, body),
     ("POST", "points/count"): lambda store, name, body: store.count(name, body),

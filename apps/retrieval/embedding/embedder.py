@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
@@ -27,8 +27,29 @@ class EmbeddingBackend(Protocol):
     def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
         """Yield every batch with its embeddings, in any order."""
 
-    def embed_query(self, batch: TokenBatch) -> FloatArray:
-        """Embed a batch of one, ahead of whatever ``embed_batches`` is busy with."""
+    def begin_query(self, batch: TokenBatch) -> Callable[[], FloatArray]:
+        """Begin to embed a batch of one, ahead of whatever ``embed_batches`` is busy with. What is returned waits for
+        the embedding, once. Where a backend can't do two things at a time it is there already."""
+
+
+class _Query:
+    """A query whose embedding is in the making, or made: whoever asks first waits for it, and for the others."""
+
+    def __init__(self, batch: TokenBatch, backend: EmbeddingBackend) -> None:
+        self._batch, self._backend = batch, backend
+        self._asking = threading.Lock()
+        self._embedding: FloatArray | None = None
+        self._wait: Callable[[], FloatArray] | None = backend.begin_query(batch)
+
+    def result(self) -> FloatArray:
+        with self._asking:
+            if self._embedding is None:
+                wait, self._wait = self._wait, None
+                # Without one it has failed: the next to ask has it begun again.
+                embedding = (wait or self._backend.begin_query(self._batch))()[0]
+                embedding.flags.writeable = False  # every caller is handed the same array
+                self._embedding = embedding
+            return self._embedding
 
 
 class TransformerEmbedder:
@@ -47,7 +68,7 @@ class TransformerEmbedder:
         self._loading = threading.RLock()
         self._tokenizer: ModelTokenizer | None = None
         self._backend: EmbeddingBackend | None = None
-        self._cached_query = lru_cache(maxsize=CACHED_QUERIES)(self._embed_query)
+        self._begun = lru_cache(maxsize=CACHED_QUERIES)(self._begin_query)
 
     @property
     def name(self) -> str:
@@ -87,7 +108,10 @@ class TransformerEmbedder:
         return embeddings
 
     def embed_query(self, text: str) -> FloatArray:
-        return self._cached_query(text)
+        return self.begin_query(text)()
+
+    def begin_query(self, text: str) -> Callable[[], FloatArray]:
+        return self._begun(text).result
 
     def token_spans(self, text: str) -> list[TextSpan]:
         return self.tokenizer.spans(text)
@@ -96,13 +120,11 @@ class TransformerEmbedder:
         with self._loading:
             self._backend = None
             self._tokenizer = None
-            self._cached_query.cache_clear()
+            self._begun.cache_clear()
 
-    def _embed_query(self, text: str) -> FloatArray:
+    def _begin_query(self, text: str) -> "_Query":
         (batch,) = self.tokenizer.batches([text], prefix=self._model.query_prefix)
-        embedding = self.backend.embed_query(batch)[0]
-        embedding.flags.writeable = False  # the cache hands the same array to every caller
-        return embedding
+        return _Query(batch, self.backend)
 
     def _load(self) -> EmbeddingBackend:
         loaders = {"openvino": self._load_openvino, "onnx": self._load_onnx, "torch": self._load_torch}

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -43,8 +43,9 @@ class OnnxBackend:
         for batch in batches:
             yield batch, self._run(batch)
 
-    def embed_query(self, batch: TokenBatch) -> FloatArray:
-        return self._run(batch)
+    def begin_query(self, batch: TokenBatch) -> Callable[[], FloatArray]:
+        embedding = self._run(batch)
+        return lambda: embedding
 
     def _run(self, batch: TokenBatch) -> FloatArray:
         tokens = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -43,7 +43,7 @@ class OpenVinoBackend:
         self._graph = self._core.read_model(converted.path)
         self._compiling = threading.Lock()
         self._passage_requests: RequestPool | None = None
-        self._query_requests: RequestPool | None = None
+        self._query_requests: tuple[openvino.CompiledModel, RequestPool] | None = None
 
     def embed_batches(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, FloatArray]]:
         idle = self._passages()
@@ -65,13 +65,14 @@ class OpenVinoBackend:
                 with suppress(RuntimeError):
                     _finish(batch, request, idle)
 
-    def embed_query(self, batch: TokenBatch) -> FloatArray:
-        requests = self._queries()
-        request = requests.get()
+    def begin_query(self, batch: TokenBatch) -> Callable[[], FloatArray]:
+        compiled, idle = self._queries()
         try:
-            return np.array(request.infer(_inputs(batch))["embedding"], dtype=np.float32)
-        finally:
-            requests.put(request)
+            request = idle.get_nowait()
+        except Empty:  # or whoever never asks for what they began would keep the others waiting
+            request = compiled.create_infer_request()
+        request.start_async(_inputs(batch))
+        return lambda: _finish(batch, request, idle)[1]
 
     def _passages(self) -> RequestPool:
         with self._compiling:
@@ -80,11 +81,11 @@ class OpenVinoBackend:
                 self._passage_requests = _pool(compiled, REQUESTS_PER_STREAM * self._threads)
             return self._passage_requests
 
-    def _queries(self) -> RequestPool:
+    def _queries(self) -> tuple[openvino.CompiledModel, RequestPool]:
         with self._compiling:
             if self._query_requests is None:
                 compiled = self._compile(streams=1, threads=min(2, self._threads))
-                self._query_requests = _pool(compiled, REQUESTS_PER_STREAM)
+                self._query_requests = compiled, _pool(compiled, REQUESTS_PER_STREAM)
             return self._query_requests
 
     def _compile(self, *, streams: int, threads: int) -> openvino.CompiledModel:

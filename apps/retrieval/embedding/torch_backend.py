@@ -1,6 +1,6 @@
 """The embedding model under PyTorch: works wherever sentence-transformers does, and is the measure of parity."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ class TorchBackend:
         for batch in batches:
             yield batch, self._forward(batch)
 
-    def embed_query(self, batch: TokenBatch) -> FloatArray:
-        return self._forward(batch)
+    def begin_query(self, batch: TokenBatch) -> Callable[[], FloatArray]:
+        embedding = self._forward(batch)
+        return lambda: embedding
 
     def _forward(self, batch: TokenBatch) -> FloatArray:
         # The product's own tokens, since sentence-transformers' tokenizer is not safe between threads.

@@ -90,9 +90,8 @@ class EdgeIndex(HybridIndex):
         answers = self._store.read(lambda shard: shard.query_batch(request))
         return [{str(point.id): point.score for point in answer} for answer in answers]
 
-    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
-        request = edge.ScrollRequest(limit=limit, filter=_filter(where), with_payload=True)
-        records, _ = self._store.read(lambda shard: shard.scroll(request))
+    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        records = self._store.read(lambda shard: shard.retrieve(list(point_ids), True, False))
         return {str(record.id): record.payload or {} for record in records}
 
     def _scroll(
@@ -119,6 +118,8 @@ def shard_config(dimension: int) -> edge.EdgeConfig:
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
         # Made when optimizing. Graphs are built and walked over a quarter of the bytes; scores are the originals'.
         quantization_config=edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99),
+        # Mapped when the folder is opened, not page by page under a search that reads thirty texts.
+        payload_memory=edge.Memory.Cached,
     )
 
 

@@ -94,8 +94,9 @@ class HybridIndex(ABC):
         """Return scores by point id, one dict per query, in one round trip."""
 
     @abstractmethod
-    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
-        """Return payloads by point id."""
+    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return payloads by point id, anybody's: a tenth of what asking for them by a filter takes. The caller has
+        them pass a filter."""
 
     @abstractmethod
     def _scroll(
@@ -201,32 +202,35 @@ class HybridIndex(ABC):
         if where.matches_nothing:
             return []
         corpus = filters.corpus_filter(scope)
-        dense_leg = LegQuery(query.dense, where, per_leg)
-        if not query.sparse.indices:  # nothing but stop words: there is no second leg
-            return [Candidate(point, cosine, 0.0) for point, cosine in self._search([dense_leg])[0].items()]
-        cosine, bm25 = self._search([dense_leg, LegQuery(query.sparse, where, per_leg, corpus)])
+        sparse_leg = LegQuery(query.sparse, where, per_leg, corpus)
+        # The words first: the model is at work on the meaning meanwhile. Nothing but stop words makes no leg.
+        (bm25,) = self._search([sparse_leg]) if query.sparse.indices else ({},)
+        dense = query.dense()
+        (cosine,) = self._search([LegQuery(dense, where, per_leg)])
 
         # What one leg proposed and the other missed gets its true score there too, not zero.
         missing = []
         if without_cosine := [point for point in bm25 if point not in cosine]:
-            missing.append((cosine, LegQuery(query.dense, where.among(without_cosine), len(without_cosine))))
-        if without_bm25 := [point for point in cosine if point not in bm25]:
+            missing.append((cosine, LegQuery(dense, where.among(without_cosine), len(without_cosine))))
+        without_bm25 = [point for point in cosine if point not in bm25]
+        if query.sparse.indices and without_bm25:
             narrowed = where.among(without_bm25)
             missing.append((bm25, LegQuery(query.sparse, narrowed, len(without_bm25), corpus)))
         if missing:
             found = self._search([leg for _, leg in missing])
             for (scores, _), more in zip(missing, found, strict=True):
                 scores.update(more)
-        # A point deleted between the two queries has no cosine, and no place among the results.
+        # A point deleted between the calls has no cosine, and no place among the results.
         return [Candidate(point, score, bm25.get(point, 0.0)) for point, score in cosine.items()]
 
     def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:
         where = filters.scope_filter(scope).among(point_ids)
         if where.matches_nothing:
             return {}
-        found = self._fetch(where, len(point_ids))
         return {
-            point: payload.stored_chunk(point, fields, model=scope.model) for point, fields in found.items()
+            point: payload.stored_chunk(point, fields, model=scope.model)
+            for point, fields in self._retrieve(point_ids).items()
+            if where.passes(point, fields)
         }
 
     def revisions(self, organization_id: str) -> list[RevisionCount]:

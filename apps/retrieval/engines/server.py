@@ -96,9 +96,9 @@ class ServerIndex(HybridIndex):
             answers = client.query_batch_points(self._collection, requests)
         return [{str(point.id): point.score for point in answer.points} for answer in answers]
 
-    def _fetch(self, where: PointFilter, limit: int) -> dict[str, Mapping[str, Any]]:
+    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         with self._connection() as client:
-            records, _ = client.scroll(self._collection, _filter(where), limit=limit, with_payload=True)
+            records = client.retrieve(self._collection, list(point_ids), with_payload=True)
         return {str(record.id): record.payload or {} for record in records}
 
     def _scroll(

@@ -17,6 +17,7 @@ from apps.api.platform.pages import places_named
 from apps.api.platform.suggestions import suggestions_for
 from apps.base.errors import NotFound
 from apps.knowledge.guests import guest_access
+from apps.knowledge.knowledge_bases import find_knowledge_base
 from apps.knowledge.models import File, KnowledgeBase
 from apps.orgs.access import Access
 from apps.orgs.roles import Ability
@@ -67,13 +68,9 @@ class KnowledgeBaseView(OrganizationView):
     @cached_property
     def knowledge_base(self) -> KnowledgeBase:
         """Raises NotFound, also for a personal one of somebody else."""
-        rows = self.visible_knowledge_bases().filter(pk=self.kwargs["knowledge_base_id"])
-        if self.is_guest:
-            rows = rows.filter(is_public=True)
-        try:
-            row: KnowledgeBase = rows.get()
-        except KnowledgeBase.DoesNotExist:
-            raise self.access.no_such_knowledge_base(self.kwargs["knowledge_base_id"]) from None
+        row = find_knowledge_base(self.kwargs["knowledge_base_id"], self.access)
+        if self.is_guest and not row.is_public:
+            raise self.access.no_such_knowledge_base(row.pk)
         return row
 
     def files(self) -> QuerySet[File]:
