@@ -4,7 +4,6 @@ from rest_framework import serializers
 from apps.api.common.ordering import OrderByField
 from apps.api.common.paging import PageQuery, page_serializer
 from apps.api.platform.serializers.deleted import deleted_serializer
-from apps.knowledge.former_members import LeftBehind
 from apps.orgs.models import FormerMember
 
 FORMER_MEMBER = {
@@ -23,7 +22,7 @@ FORMER_MEMBER = {
     examples=[OpenApiExample("Somebody who left", value=FORMER_MEMBER, response_only=True)], many=False
 )
 class FormerMemberSerializer(serializers.Serializer):
-    """Who left, and how much they left that was theirs alone. The context has ``left``, by user, and ``documents``."""
+    """Who left, and how much they left that was theirs alone."""
 
     userId = serializers.CharField(source="user_id")
     email = serializers.EmailField(source="user.email")
@@ -31,31 +30,26 @@ class FormerMemberSerializer(serializers.Serializer):
     deletedFrom = serializers.DateTimeField(
         source="deleted_from", allow_null=True, help_text="When it is deleted by itself; null: never."
     )
-    knowledgeBases = serializers.SerializerMethodField(help_text="Personal ones, in which these files are.")
-    files = serializers.SerializerMethodField()
-    sizeBytes = serializers.SerializerMethodField(help_text="Of the files.")
-    documents = serializers.SerializerMethodField(help_text="Personal ones.")
-
-    def get_knowledgeBases(self, former: FormerMember) -> int:
-        return self._left(former).knowledge_bases
-
-    def get_files(self, former: FormerMember) -> int:
-        return self._left(former).files
-
-    def get_sizeBytes(self, former: FormerMember) -> int:
-        return self._left(former).size_bytes
-
-    def get_documents(self, former: FormerMember) -> int:
-        count: int = self.context["documents"].get(former.user_id, 0)
-        return count
-
-    def _left(self, former: FormerMember) -> LeftBehind:
-        left: LeftBehind = self.context["left"].get(former.user_id, LeftBehind())
-        return left
+    knowledgeBases = serializers.IntegerField(
+        source="knowledge_bases", help_text="Personal ones, in which these files are."
+    )
+    files = serializers.IntegerField()
+    sizeBytes = serializers.IntegerField(source="size_bytes", help_text="Of the files.")
+    documents = serializers.IntegerField(help_text="Personal ones.")
 
 
 class FormerMemberPageQuery(PageQuery):
-    orderBy = OrderByField(FormerMemberSerializer, FormerMember)
+    orderBy = OrderByField(
+        FormerMemberSerializer,
+        FormerMember,
+        computed={
+            "deletedFrom": "left_at",
+            "knowledgeBases": "knowledge_bases",
+            "files": "files",
+            "sizeBytes": "size_bytes",
+            "documents": "documents",
+        },
+    )
 
 
 FormerMemberForgottenSerializer = deleted_serializer(

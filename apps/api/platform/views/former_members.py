@@ -1,7 +1,6 @@
-from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,9 +19,8 @@ from apps.orgs.roles import Ability
 TAGS = ["Members"]
 
 
-def _left_by(rows: Iterable[FormerMember]) -> dict[str, Any]:
-    user_ids = [row.user_id for row in rows]
-    return {"left": of_knowledge.left_behind(user_ids), "documents": of_documents.left_behind(user_ids)}
+def _with_what_they_left() -> QuerySet[FormerMember]:
+    return of_documents.with_left_behind(of_knowledge.with_left_behind(former_members()))
 
 
 class FormerMembersView(OrganizationView):
@@ -44,8 +42,8 @@ class FormerMembersView(OrganizationView):
         responses={200: s.FormerMemberPageSerializer, **problems(400, 403, 404)},
     )
     def get(self, request: Request, **_: str) -> Response:
-        page = paginate(former_members(), self.validated_query(s.FormerMemberPageQuery))
-        return self.answer(s.FormerMemberPageSerializer(page, context=_left_by(page.items)))
+        page = paginate(_with_what_they_left(), self.validated_query(s.FormerMemberPageQuery))
+        return self.answer(s.FormerMemberPageSerializer(page))
 
 
 class FormerMemberView(OrganizationView):
@@ -57,7 +55,7 @@ class FormerMemberView(OrganizationView):
     @cached_property
     def former(self) -> FormerMember:
         """Raises NotFound."""
-        row = former_members().filter(user_id=self.kwargs["user_id"]).first()
+        row = _with_what_they_left().filter(user_id=self.kwargs["user_id"]).first()
         if row is None:
             raise NotFound("There is no such former member.")
         return row
@@ -69,7 +67,7 @@ class FormerMemberView(OrganizationView):
         responses={200: s.FormerMemberSerializer, **problems(403, 404)},
     )
     def get(self, request: Request, **_: str) -> Response:
-        return self.answer(s.FormerMemberSerializer(self.former, context=_left_by([self.former])))
+        return self.answer(s.FormerMemberSerializer(self.former))
 
     @extend_schema(
         operation_id="forgetFormerMember",

@@ -9,7 +9,11 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.api.dialects import PLATFORM
+from apps.knowledge.knowledge_bases import create_knowledge_base
+from apps.knowledge.statuses import KnowledgeBaseType
+from apps.orgs.models import Organization
 from apps.orgs.roles import Role
+from apps.orgs.scope import tenant_scope
 from tests.api.platform.contract.conftest import Arrive, Door, path_of
 from tests.api.test_schema import document
 from tests.conftest import CommittingClient
@@ -56,6 +60,8 @@ def lists(
         acme.post("/orgs", {"name": name}, status=201)
     for role in (Role.VIEWER, Role.EDITOR):
         make_member(role)
+    for name in ("otto", "Anna", "ida"):
+        leave_a_diary(acme, name)
     for email in ("b@example.com", "C@example.com", "a@example.com"):
         acme.post("/invitations", {"email": email, "role": "VIEWER"}, status=201)
     for days in (30, 3, None):
@@ -101,6 +107,7 @@ def lists(
     below = {
         "": "/orgs",
         "members": "/members",
+        "former-members": "/former-members",
         "invitations": "/invitations",
         "api-keys": "/api-keys",
         "audit-log": "/audit-log",
@@ -118,6 +125,18 @@ def lists(
         "knowledgebases/{knowledgeBaseId}/etls/{etlId}/events": f"{etl}/events",
     }
     return {f"/orgs/{{organizationId}}/{path}" if path else "/orgs": url for path, url in below.items()}
+
+
+def leave_a_diary(acme: Door, name: str) -> None:
+    """Somebody who was a member, and had a personal knowledge base."""
+    user = User.objects.create_user(f"{name}@example.com", "correct horse battery")
+    acme.post("/members", {"email": user.email, "role": "EDITOR"}, status=201)
+    organization = Organization.objects.get(pk=acme.url.removeprefix("/orgs/"))
+    with tenant_scope(organization.pk):
+        create_knowledge_base(
+            organization=organization, creator=user, title=f"{name}'s", type=KnowledgeBaseType.PERSONAL
+        )
+    acme.delete(f"/members/{user.pk}")
 
 
 def test_every_list_is_known_here(lists: Lists) -> None:
