@@ -209,6 +209,8 @@ class Run(TenantModel):
                 name="run_turn",
             ),
             models.Index(fields=["finished_at"], name="run_finished"),  # forgetting
+            # Backpressure: how many wait. Not of these alone, which SQLite would not use for a value that is bound.
+            models.Index(fields=["status", "organization"], name="run_status"),
         ]
 
     def __str__(self) -> str:
