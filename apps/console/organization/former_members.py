@@ -22,11 +22,13 @@ class FormerMemberAdmin(OrganizationAdmin):
     """Nobody else reads what they left; it is theirs again if they come back before it is deleted."""
 
     reads = Ability.MEMBERS_FORGET
-    list_display = ("user", "left_at", "deleted_from")
+    list_display = (
+        "user", "left_at", "deleted_from", "knowledge_bases", "files", "size_bytes", "documents"
+    )  # fmt: skip
     list_select_related = ("user",)
     search_fields = ("user__email", "=user__id")
     ordering = ("left_at", "id")
-    fields = readonly_fields = ("user", "left_at", "deleted_from", "left")
+    fields = readonly_fields = list_display
     # A page and not Django's deletion, which is one transaction: it may be much, and goes on where it broke off.
     pages = (
         RowPage(
@@ -39,20 +41,27 @@ class FormerMemberAdmin(OrganizationAdmin):
     )
 
     def visible(self, access: Access) -> QuerySet[FormerMember]:
-        return former_members()
+        return of_documents.with_left_behind(of_knowledge.with_left_behind(former_members()))
 
     @admin.display(description="to be deleted")
     def deleted_from(self, row: FormerMember) -> Any:
         return row.deleted_from
 
-    @admin.display(description="what they left")
-    def left(self, row: FormerMember) -> str:
-        left = of_knowledge.left_behind([row.user_id]).get(row.user_id, of_knowledge.LeftBehind())
-        documents = of_documents.left_behind([row.user_id]).get(row.user_id, 0)
-        return (
-            f"{left.knowledge_bases} knowledge bases, {left.files} files of {left.size_bytes} bytes, "
-            f"{documents} documents"
-        )
+    @admin.display(ordering="knowledge_bases")
+    def knowledge_bases(self, row: Any) -> int:
+        return int(row.knowledge_bases)
+
+    @admin.display(ordering="files")
+    def files(self, row: Any) -> int:
+        return int(row.files)
+
+    @admin.display(ordering="size_bytes")
+    def size_bytes(self, row: Any) -> int:
+        return int(row.size_bytes)
+
+    @admin.display(ordering="documents")
+    def documents(self, row: Any) -> int:
+        return int(row.documents)
 
     def subject_id(self, row: FormerMember) -> str:
         return row.user_id
