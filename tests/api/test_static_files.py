@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from tests.api.asgi_server import serving
 
@@ -11,8 +12,9 @@ SCRIPT = "/static/api/upload.js"
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    from config.asgi import application
+def base_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    with django_db_blocker.unblock():  # the checks of the start look at the plans
+        from config.asgi import application
 
     with serving(application) as port:
         yield f"http://127.0.0.1:{port}"
