@@ -148,8 +148,8 @@ LLM_BASE_URL = env.str("LLM_BASE_URL", default="")  # empty: agents answer by ex
 LLM_API_KEY = env.str("LLM_API_KEY", default="")
 LLM_MODEL = env.str("LLM_MODEL", default="")
 LLM_MODELS = tuple(env.list("LLM_MODELS", default=[]))  # empty: whatever an agent names
+LLM_MAX_TOKENS_PER_MONTH = env.int("LLM_MAX_TOKENS_PER_MONTH", default=0)  # where no plan says; 0: any
 LLM_TIMEOUT_SECONDS = env.float("LLM_TIMEOUT_SECONDS", default=60.0)
-LLM_MAX_TOKENS_PER_MONTH = env.int("LLM_MAX_TOKENS_PER_MONTH", default=0)  # where the plan says nothing; 0: any
 LLM_MAX_RETRIES = env.int("LLM_MAX_RETRIES", default=2)
 LLM_MAX_OUTPUT_TOKENS = env.int("LLM_MAX_OUTPUT_TOKENS", default=2000)
 LLM_CONTEXT_CHARS = env.int("LLM_CONTEXT_CHARS", default=40_000)
