@@ -17,6 +17,14 @@ START_SECONDS = 60.0
 BIN = Path(sys.executable).parent
 
 
+def web_command(port: int) -> list[str]:
+    """As the README has it: a connection is kept for longer than whoever opened it may take to use it."""
+    return [
+        *(str(BIN / "uvicorn"), "--no-proxy-headers", "--timeout-keep-alive", "75"),
+        *("--port", str(port), "--lifespan", "off", "config.asgi:application"),
+    ]
+
+
 @cache
 def _port() -> int:
     return free_port()
@@ -30,7 +38,7 @@ def commands() -> dict[str, list[str]]:
     """The commands of the README, by what each is."""
     celery = [str(BIN / "celery"), "-A", "config"]
     return {
-        "web": [str(BIN / "uvicorn"), "config.asgi:application", "--port", str(_port()), "--lifespan", "off"],
+        "web": web_command(_port()),
         "ingest": [*celery, "worker", "-Q", "ingest", "-n", "ingest@%h", "-c", "2"],
         "copies": [*celery, "worker", "-Q", "copies", "-n", "copies@%h", "-c", "1"],
         "etl": [*celery, "worker", "-Q", "etl", "-n", "etl@%h", "-c", "1"],

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.live_server import free_port
 from tests.crowd import call_at_once, check_exactly
 from tests.full_stack.conftest import manage
-from tests.full_stack.processes import BIN, Stack, address
+from tests.full_stack.processes import Stack, address, web_command
 
 pytestmark = [pytest.mark.live, pytest.mark.topology("full")]
 
@@ -18,8 +18,7 @@ pytestmark = [pytest.mark.live, pytest.mark.topology("full")]
 def second_web(stack: Stack, environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """The address of another web process of the same installation."""
     port = free_port()
-    command = [str(BIN / "uvicorn"), "config.asgi:application", "--port", str(port), "--lifespan", "off"]
-    with Stack(environment, tmp_path, {"web": command}, base_url=f"http://127.0.0.1:{port}") as web:
+    with Stack(environment, tmp_path, {"web": web_command(port)}, base_url=f"http://127.0.0.1:{port}") as web:
         yield web.base_url
 
 
