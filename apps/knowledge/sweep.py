@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db.models import Q, QuerySet, Window
+from django.db.models import Q, QuerySet, Value, Window
 from django.db.models.functions import Random, RowNumber
 from django.utils import timezone
 
@@ -105,7 +105,10 @@ def _sample(waiting: QuerySet[File]) -> list[File]:
     is not looked for behind a crowd's. Within one by lot: most wait rightly, and in any fixed order the first
     thousand of these would keep the rest from ever being looked at."""
     turn = Window(RowNumber(), partition_by="organization_id", order_by=Random().asc())
-    chosen = list(waiting.annotate(turn=turn).order_by("turn", "?").values_list("pk", flat=True)[:BATCH])
+    # Not by the same expression twice: PostgreSQL takes it for the same lot, and the least of a crowd's twenty is less
+    # than another's only one.
+    lot = (Value(1.0) - Random()).asc()
+    chosen = list(waiting.annotate(turn=turn).order_by("turn", lot).values_list("pk", flat=True)[:BATCH])
     found = waiting.in_bulk(chosen)
     return [found[file_id] for file_id in chosen if file_id in found]
 

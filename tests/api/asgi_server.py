@@ -17,7 +17,9 @@ def serving(app: Any) -> Iterator[int]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", proxy_headers=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, lifespan="off", log_level="warning", proxy_headers=False, timeout_keep_alive=75)
+    )
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     deadline = time.monotonic() + 10

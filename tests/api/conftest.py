@@ -8,6 +8,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 import workers.copies
 import workers.ingest
@@ -33,6 +34,14 @@ from apps.orgs.models import ApiKey, Invitation, Membership
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import tenant_scope
 from tests.conftest import CommittingClient, Tenant, client_with_key
+
+
+@pytest.fixture(scope="session")
+def deployed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Any:
+    """The ASGI application that is deployed, whose checks look at the plans when it is imported."""
+    with django_db_blocker.unblock():
+        from config.asgi import application
+    return application
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Styles and scripts of the pages, over the application that is deployed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
-from pytest_django import DjangoDbBlocker
 
 from tests.api.asgi_server import serving
 
@@ -12,11 +12,8 @@ SCRIPT = "/static/api/upload.js"
 
 
 @pytest.fixture(scope="module")
-def base_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    with django_db_blocker.unblock():  # the checks of the start look at the plans
-        from config.asgi import application
-
-    with serving(application) as port:
+def base_url(deployed: Any) -> Iterator[str]:
+    with serving(deployed) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,7 +94,7 @@ def test_better_in_both_legs_is_never_ranked_lower(pool: list[Candidate], scale:
 def test_moving_all_cosines_and_their_range_changes_no_order(
     pool: list[Candidate], scale: CosineScale, shift: float
 ) -> None:
-    moved = [dataclasses.replace(one, cosine=one.cosine + shift) for one in pool]
+    moved = [one._replace(cosine=one.cosine + shift) for one in pool]
     shifted = CosineScale(scale.low + shift, scale.high + shift, scale.weight)
     scores = {ranked.point_id: ranked.score for ranked in fuse([(scale, pool)])}
     for ranked in fuse([(shifted, moved)]):

@@ -51,7 +51,7 @@ def test_pdf_becomes_searchable_by_page(tenant: Tenant, ingest: Upload) -> None:
 def test_progress_counts_pages_while_they_are_done(
     tenant: Tenant, upload: Upload, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = upload("long.pdf", documents.pdf(120), "application/pdf")
+    file = upload("long.pdf", documents.pdf(200), "application/pdf")
     seen: list[int] = []
     index_chunks = retrieval.index_chunks
 

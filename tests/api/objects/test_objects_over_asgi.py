@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,10 +28,8 @@ HEADERS = {"Content-Type": "application/pdf"}
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    from config.asgi import application
-
-    with serving(application) as it:
+def port(deployed: Any) -> Iterator[int]:
+    with serving(deployed) as it:
         yield it
 
 
