@@ -14,6 +14,8 @@ from apps.retrieval.passages import Chunk, Passage
 from workers.pipeline.chunking import chunk_pages, document_text
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 
+pytestmark = pytest.mark.once
+
 
 def passage(file: str, ordinal: int, score: float, *, revision: int = 1, **fields: Any) -> Passage:
     chunk = Chunk(ordinal, fields.pop("text", f"{file} {ordinal}."), **fields)

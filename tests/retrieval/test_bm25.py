@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from apps.retrieval.bm25 import AVERAGE_TERMS, QDRANT_LANGUAGES, Bm25Encoder
 from apps.retrieval.passages import Chunk
 
+pytestmark = pytest.mark.once
+
 encoder = Bm25Encoder()
 
 

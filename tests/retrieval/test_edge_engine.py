@@ -23,6 +23,8 @@ from apps.retrieval.errors import IndexLocked, IndexUnavailable
 from apps.retrieval.passages import Chunk, FileAttributes
 from tests.retrieval.material import DIMENSION, address, put, question, scope, texts_found
 
+pytestmark = pytest.mark.once
+
 COLLECTION = "passages-test"
 
 # Writes without end until it is killed; says each time what is acknowledged.

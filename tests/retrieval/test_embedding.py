@@ -19,6 +19,8 @@ from apps.retrieval.embedding.embedder import BackendName, TransformerEmbedder
 from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.errors import EmbedderUnavailable
 
+pytestmark = pytest.mark.once
+
 SENTENCE = "the tidal turbine converts slow currents into steady power for islands without a grid"
 WORDS = SENTENCE.split()
 TEXTS = [

@@ -6,6 +6,8 @@ from apps.retrieval.contracts import Candidate
 from apps.retrieval.embedding.registry import MODELS, embedding_model
 from apps.retrieval.fusion import COSINE_WEIGHT, FOREIGN_COSINE_WEIGHT, CosineScale, Ranked, fuse
 
+pytestmark = pytest.mark.once
+
 PLAIN = CosineScale(0.0, 1.0, 0.65)
 
 candidate_lists = st.lists(

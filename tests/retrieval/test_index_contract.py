@@ -10,6 +10,8 @@ from apps.retrieval.passages import Chunk, FileAttributes
 from tests.retrieval.conftest import OpenIndex
 from tests.retrieval.material import SPARSE, address, direction, encoded, put, question, scope, texts_found
 
+pytestmark = pytest.mark.once
+
 
 def test_chunk_comes_back_as_it_went_in(index: VectorIndex) -> None:
     chunk = Chunk(

@@ -20,6 +20,8 @@ from apps.retrieval.passages import FileAttributes, RevisionAddress, SearchScope
 from apps.retrieval.payload import point_id
 from tests.retrieval.material import MODEL, address, encoded, question
 
+pytestmark = pytest.mark.once
+
 ORGANIZATIONS = ("org-a", "org-b", "org-c", "org-*")
 # Named alike everywhere: only the organization tells them apart. File ids are unique, as the database makes them.
 KNOWLEDGE_BASES = ("kb-0", "kb-1")

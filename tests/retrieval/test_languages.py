@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from apps.retrieval.languages import detect_language, detect_languages
 
+pytestmark = pytest.mark.once
+
 TEXTS = {
     "ar": "الغاق يجفف جناحيه عند السد بعد أن اصطاد السمك في النهر طوال الصباح.",
     "de": "Der Kormoran trocknet seine Flügel am Wehr, nachdem er gefischt hat.",

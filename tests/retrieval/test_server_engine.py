@@ -22,6 +22,8 @@ from apps.retrieval.runtime import using
 from tests.retrieval.material import DIMENSION, address, encoded, put, question, scope, texts_found
 from tests.services.qdrant_server import QdrantServer
 
+pytestmark = pytest.mark.once
+
 WRITER = """
 import sys
 from apps.retrieval.engines.server import ServerIndex

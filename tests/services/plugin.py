@@ -27,13 +27,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that are marked for the other topology, which would have nothing to run on, and those
-    that are longer, or shorter, than what was asked for."""
+    """Leave out the tests that are marked for the other topology, which would have nothing to run on, those that
+    would say nothing new on a second one, and those that are longer, or shorter, than what was asked for."""
     here, wants_long = config.getoption("topology"), config.getoption("long")
     left_out = [
         item
         for item in items
         if ((mark := item.get_closest_marker("topology")) and mark.args[0] != here)
+        or (here == "full" and item.get_closest_marker("once"))
         or (item.get_closest_marker("long") is not None) != wants_long
     ]
     items[:] = [item for item in items if item not in left_out]

@@ -16,6 +16,8 @@ from tests.workers.pipeline.test_chunking import minilm
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.parsing.process import parse_document
 
+pytestmark = pytest.mark.once
+
 PAGES = 30
 # From a line of notes to more than a chunk can hold.
 SENTENCES = [1, 2, 5, 9, 14]

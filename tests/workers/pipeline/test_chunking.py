@@ -21,6 +21,8 @@ from workers.pipeline.chunking import (
 )
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 
+pytestmark = pytest.mark.once
+
 
 class WordTokenizer:
     """Words and signs are tokens, as in the models' own pre-tokenization. Counts what it is asked for."""

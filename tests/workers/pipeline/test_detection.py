@@ -17,6 +17,8 @@ from workers.pipeline.errors import (
     UnsupportedType,
 )
 
+pytestmark = pytest.mark.once
+
 OLD_WORD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000)
 
 

@@ -11,6 +11,8 @@ from workers.pipeline.errors import Damaged, LimitExceeded
 from workers.pipeline.parsing.blocks import Block, BlockKind
 from workers.pipeline.parsing.process import run_parser
 
+pytestmark = pytest.mark.once
+
 HEAD = "From: Ann Ahrens <ann@example.org>\nTo: Ben <ben@example.org>\nDate: Fri, 01 Mar 2024 09:30:00 +0000"
 
 

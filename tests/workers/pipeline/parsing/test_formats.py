@@ -14,6 +14,8 @@ from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 from workers.pipeline.parsing.blocks import BlockKind
 from workers.pipeline.parsing.sanitize import sanitize
 
+pytestmark = pytest.mark.once
+
 TITLE, PARAGRAPH, ITEM = BlockKind.TITLE, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM
 TABLE, CODE = BlockKind.TABLE, BlockKind.CODE
 

@@ -12,6 +12,8 @@ from tests.fixtures.make_heic import TEXT as HERON_TEXT
 from tests.workers.pipeline.parsing.conftest import Parse, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 
+pytestmark = pytest.mark.once
+
 FOX = "The quick brown fox jumps over the lazy dog."
 
 

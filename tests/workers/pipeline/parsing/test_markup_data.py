@@ -8,6 +8,8 @@ from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 from workers.pipeline.parsing.blocks import BlockKind
 
+pytestmark = pytest.mark.once
+
 
 def outline(pages: list) -> list[tuple[str, str]]:  # type: ignore[type-arg]
     return [(block.kind.value, block.text) for block in blocks_of(pages)]

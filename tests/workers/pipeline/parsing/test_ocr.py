@@ -24,6 +24,8 @@ from workers.pipeline.parsing import ocr, ocr_rapid
 from workers.pipeline.parsing.blocks import ParseLimits, ParseOptions
 from workers.pipeline.parsing.reading import NOTHING
 
+pytestmark = pytest.mark.once
+
 LIMITS = ParseLimits(60, 2 * 1024**3, 100, 60_000_000, 1_000_000, 1_000_000_000)
 
 

@@ -16,6 +16,8 @@ from workers.pipeline.errors import (
 )
 from workers.pipeline.parsing.blocks import BlockKind
 
+pytestmark = pytest.mark.once
+
 TITLE, PARAGRAPH, ITEM, TABLE = BlockKind.TITLE, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM, BlockKind.TABLE
 ARCHIVES = {
     media_types.DOCX: documents.docx_file(),

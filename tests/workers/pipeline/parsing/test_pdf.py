@@ -15,6 +15,8 @@ from workers.pipeline.parsing.blocks import BlockKind
 from workers.pipeline.parsing.process import parse_document
 from workers.pipeline.parsing.zygote_client import zygote
 
+pytestmark = pytest.mark.once
+
 
 def test_each_page_has_its_number_heading_and_paragraph(parse: Parse) -> None:
     pages = parse(documents.pdf(3), PDF)

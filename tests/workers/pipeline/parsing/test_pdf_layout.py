@@ -13,6 +13,8 @@ from workers.pipeline.parsing.pdf_columns import in_reading_order
 from workers.pipeline.parsing.pdf_layout import BodySize, arrange
 from workers.pipeline.parsing.pdf_lines import Line, Segment
 
+pytestmark = pytest.mark.once
+
 LEFT = [f"The left column has its line {number}" for number in range(1, 9)]
 RIGHT = [f"and the right one its own {number}" for number in range(1, 9)]
 TABLE = [

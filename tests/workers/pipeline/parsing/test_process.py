@@ -19,6 +19,8 @@ from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
 from workers.pipeline.parsing.process import run_parser
 from workers.pipeline.parsing.zygote_client import zygote
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[4]
 
 

@@ -8,6 +8,8 @@ from workers.pipeline.errors import UnsupportedType
 from workers.pipeline.parsing.checks import check_ocr, check_parsers
 from workers.pipeline.parsing.registry import PARSERS, parser_path
 
+pytestmark = pytest.mark.once
+
 
 def test_every_type_has_a_parser_that_imports() -> None:
     assert {media.name for media in MEDIA_TYPES} == set(PARSERS)

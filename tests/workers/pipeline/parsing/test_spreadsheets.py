@@ -11,6 +11,8 @@ from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 from workers.pipeline.parsing.blocks import BlockKind
 from workers.pipeline.parsing.number_format import show
 
+pytestmark = pytest.mark.once
+
 
 def lines(pages: list) -> list[str]:  # type: ignore[type-arg]
     return [block.text for block in blocks_of(pages)]
