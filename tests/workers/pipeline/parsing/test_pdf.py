@@ -115,11 +115,11 @@ def test_memory_of_the_child_stays_flat_over_a_thousand_pages(tmp_path: Path) ->
     resident: dict[int, int] = {}
     with closing(parse_document(path, PDF, options_with())) as pages:
         for page in pages:
-            if page.number in {100, 1000}:
+            if page.number in {100, 800}:  # of the last pages it may be rid, and gone, before we read them
                 (child,) = psutil.Process(zygote.pid).children()
                 resident[page.number] = child.memory_info().rss
-    assert resident[1000] < resident[100] + 16 * 1024**2
-    assert resident[1000] < 200 * 1024**2
+    assert resident[800] < resident[100] + 16 * 1024**2
+    assert resident[800] < 200 * 1024**2
 
 
 def test_comment_stuck_to_a_scan_is_read(parse: Parse) -> None:
