@@ -182,6 +182,12 @@ def test_export_has_every_entry_oldest_first(
     assert json.loads(rows[0]["payload"]) == everything[0]["payload"]
 
 
+def test_form_of_an_export_that_there_is_not_is_refused(api: CommittingClient, tenant: Tenant) -> None:
+    answer = api.get(f"{tenant.url}/audit-log?format=xlsx")
+    assert answer.status_code == 400
+    assert "csv" in str(answer.json()["error"]["fields"]["format"])
+
+
 def test_exported_cell_is_no_formula(api: CommittingClient, tenant: Tenant) -> None:
     api.put(tenant.url, {"name": "x"}, format="json", HTTP_USER_AGENT='=HYPERLINK("http://evil")')
     table = body(api.get(f"{tenant.url}/audit-log?format=csv"))

@@ -5,6 +5,7 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from apps.api.common.links import Link
@@ -15,6 +16,8 @@ from apps.api.platform.serializers import audit_log as s
 from apps.api.platform.views.base import OrganizationView
 from apps.events.audit import audit_log
 from apps.orgs.roles import Ability
+
+PAGE_FORMS = ("json", "api")  # as everywhere: the browsable API's links name them
 
 
 class AuditLogView(OrganizationView):
@@ -53,6 +56,9 @@ class AuditLogView(OrganizationView):
     )
     def get(self, request: Request, **_: str) -> HttpResponseBase:
         query = self.validated_query(s.AuditLogQuery)
+        form = request.query_params.get("format")
+        if form not in {None, *PAGE_FORMS, *CONTENT_TYPES}:  # else who asked for a file got a page
+            raise ValidationError({"format": [f"One of {', '.join(CONTENT_TYPES)} is expected."]})
         rows = audit_log(
             kind=query.get("kind", ""),
             actor_id=query.get("actorUserId", ""),
@@ -61,7 +67,6 @@ class AuditLogView(OrganizationView):
             since=query.get("since"),
             until=query.get("until"),
         )
-        form = request.query_params.get("format")
         if form not in CONTENT_TYPES:
             context = {"reader_id": self.access.user.pk}
             return self.answer(s.AuditPageSerializer(paginate(rows, query), context=context))
