@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 
 import pytest
 
-from benchmarks.live_server import ROOT, LiveServer
+from benchmarks.live_server import LiveServer
+from tests.live.pasted import paste
 
 pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 
@@ -14,19 +14,8 @@ pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 def test_shell_of_the_automation_page_does_what_the_page_says(
     server: LiveServer, environment: dict[str, str]
 ) -> None:
-    page = (ROOT / "docs" / "automation.md").read_text()
-    session = "set -e\n" + "\n".join(re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    pasted = subprocess.run(
-        ["bash"],  # noqa: S607
-        input=session,
-        cwd=ROOT,
-        env=environment | {"DATA_DIR": str(server.data_dir)},
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
-    assert pasted.returncode == 0, pasted.stdout + pasted.stderr
-    told = dict(re.findall(r"^([A-Z][a-z ]+): (.*)$", pasted.stdout, re.MULTILINE))
+    printed = paste("automation.md", server, environment)
+    told = dict(re.findall(r"^([A-Z][a-z ]+): (.*)$", printed, re.MULTILINE))
     assert "[1]" in told["The document"]
     assert "vinegar and a linen cloth" in told["The answer"]
     assert "edition" in told["It failed"]
@@ -34,4 +23,4 @@ def test_shell_of_the_automation_page_does_what_the_page_says(
     caught_up, again, repeated = (json.loads(told[name]) for name in ("Caught up", "Once more", "Repeated"))
     assert (len(caught_up["fileIds"]), caught_up["remaining"]) == (1, 0)
     assert again["fileIds"] == repeated["fileIds"] == []
-    assert "'matches': True, 'hasFired': True, 'refusal': None" in pasted.stdout
+    assert "'matches': True, 'hasFired': True, 'refusal': None" in printed

@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from benchmarks.client import Client
-from benchmarks.live_server import ROOT, LiveServer
+from benchmarks.live_server import LiveServer
+from tests.live.pasted import paste
 from tests.live.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
@@ -20,19 +19,8 @@ MEGABYTE = 1024 * 1024
 def test_shell_of_the_uploads_page_brings_in_every_file(
     server: LiveServer, client: Client, environment: dict[str, str]
 ) -> None:
-    page = (ROOT / "docs" / "uploads.md").read_text()
-    session = "set -e\n" + "\n".join(re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    pasted = subprocess.run(
-        ["bash"],  # noqa: S607
-        input=session,
-        cwd=ROOT,
-        env=environment | {"DATA_DIR": str(server.data_dir)},
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
-    assert pasted.returncode == 0, pasted.stdout + pasted.stderr
-    assert "1 files are READY, 0 are an ERROR." in pasted.stdout
+    printed = paste("uploads.md", server, environment)
+    assert "1 files are READY, 0 are an ERROR." in printed
     expected = {"one.pdf", "two.pdf", "three.pdf", "large.pdf"}
     ready: set[str] = set()
 
