@@ -40,23 +40,26 @@ class Ranked(NamedTuple):
 
 
 def fuse(
-    pools: Sequence[tuple[CosineScale, Sequence[Candidate]]], *, min_similarity: float | None = None
+    pools: Sequence[tuple[CosineScale, Sequence[Candidate]]],
+    *,
+    min_similarity: float | None = None,
+    limit: int | None = None,
 ) -> list[Ranked]:
-    """Order candidates by ``w · scaled cosine + (1 − w) · BM25 / (the query's best BM25)``, best first.
+    """The best ``limit`` candidates, or all, by ``w · scaled cosine + (1 − w) · BM25 / (the query's best BM25)``.
 
     There is a pool for each embedding model, with its scale. Candidates less similar than ``min_similarity`` are
     left out, after the best BM25 was taken over all of them: a threshold removes results, it does not change the
     scores of those that stay. Ties break by point id, so that a page is the same each time it is asked for.
     """
     best_bm25 = max((candidate.bm25 for _, pool in pools for candidate in pool), default=0.0)
-    ranked = []
+    least = 0.0 if min_similarity is None else min_similarity
+    ordered = []  # as they sort: (the score below zero, point id, similarity)
     for scale, pool in pools:
         slope = scale.weight / (scale.high - scale.low)
         share = (1 - scale.weight) / best_bm25 if best_bm25 > 0 else 0.0
         for point_id, cosine, bm25 in pool:
             similarity = min(max(cosine, 0.0), 1.0)
-            if min_similarity is None or similarity >= min_similarity:
-                score = slope * (cosine - scale.low) + share * bm25
-                ranked.append(Ranked(point_id, score, similarity))
-    ranked.sort(key=lambda result: (-result.score, result.point_id))
-    return ranked
+            if similarity >= least:
+                ordered.append((-(slope * (cosine - scale.low) + share * bm25), point_id, similarity))
+    ordered.sort()
+    return [Ranked(point_id, -negated, similarity) for negated, point_id, similarity in ordered[:limit]]

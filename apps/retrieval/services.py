@@ -100,7 +100,7 @@ def search_passages(
         )
         pools.append((CosineScale.of(embedding_model(scope.model), scope.languages), proposed))
         scope_of |= {candidate.point_id: scope for candidate in proposed}
-    best = fuse(pools, min_similarity=min_similarity)[:enough]
+    best = fuse(pools, min_similarity=min_similarity, limit=enough)
     passages = _passages(scopes, best, scope_of, read_ahead=limit + limit // 2)
     return arrange(rerank(list(passages), query) if settings.RERANKER_DIR else passages, limit=limit)
 

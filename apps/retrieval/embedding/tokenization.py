@@ -56,7 +56,10 @@ class ModelTokenizer:
 
         A batch holds up to BATCH_TOKENS tokens with its padding, and BATCH_TEXTS texts, and at least one.
         """
-        encodings = self._cut.encode_batch([prefix + text for text in texts])
+        if len(texts) == 1:  # at once: a batch is shared out to threads
+            encodings = [self._cut.encode(prefix + texts[0])]
+        else:
+            encodings = self._cut.encode_batch([prefix + text for text in texts])
         ids = [encoding.ids for encoding in encodings]
         order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
         start = 0

@@ -120,6 +120,9 @@ def shard_config(dimension: int) -> edge.EdgeConfig:
         quantization_config=edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99),
         # Mapped when the folder is opened, not page by page under a search that reads thirty texts.
         payload_memory=edge.Memory.Cached,
+        # A call holds Python's global lock, so that there is one at a time, and nearly all points are in one segment:
+        # more threads are more handing over, and take cores from the model.
+        max_search_threads=1,
     )
 
 
