@@ -98,8 +98,8 @@ def organization_counted_for(user: User, organization_id: str) -> Organization |
     return membership.organization if membership else None
 
 
-def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access:
-    """The caller's access to an organization.
+def access_to(organization_id: str, *, user: User, key: ApiKey | None, role: str | None = None) -> Access:
+    """The caller's access to an organization. ``role`` is theirs there, where it was read a moment ago.
 
     Raises NotFound, the same for one that does not exist and one that the caller does not belong to.
     """
@@ -107,7 +107,8 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
         raise OutOfReach("There is no such organization.", RefusalReason.OTHER_ORGANIZATION)
     with system_scope("a caller's own membership"):
         if key is not None:  # which was read with its organization
-            found = [(role, key.organization) for role in _roles(organization_id, user.pk)]
+            roles = [role] if role else _roles(organization_id, user.pk)
+            found = [(name, key.organization) for name in roles]
         else:
             rows = Membership.objects.select_related("organization")
             mine = rows.filter(organization_id=organization_id, user=user)
@@ -115,9 +116,8 @@ def access_to(organization_id: str, *, user: User, key: ApiKey | None) -> Access
     if not found:
         raise NotFound("There is no such organization.")
     [(name, organization)] = found
-    role = Role(name)
-    abilities = ABILITIES[role] if key is None else ABILITIES[role] & key.abilities
-    return Access(organization, user, role, abilities, key)
+    abilities = ABILITIES[Role(name)] if key is None else ABILITIES[Role(name)] & key.abilities
+    return Access(organization, user, Role(name), abilities, key)
 
 
 @PreparedQuery

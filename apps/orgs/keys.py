@@ -111,9 +111,7 @@ def make_key(
 def keys_of(access: Access) -> QuerySet[ApiKey]:
     """The keys that the caller may see and revoke, those that were revoked left out: their own, and everybody's with
     ``keys.manage``. Each with its ``user_role``."""
-    roles = Membership.objects.filter(user=OuterRef("user_id")).values("role")
-    rows = ApiKey.objects.select_related("user").filter(revoked_at=None)
-    rows = rows.annotate(user_role=Subquery(roles))  # type: ignore[no-redef]  # it is declared, as no column
+    rows = _with_role(ApiKey.objects.select_related("user").filter(revoked_at=None))
     return rows if Ability.KEYS_MANAGE in access.abilities else rows.filter(user=access.user)
 
 
@@ -237,12 +235,16 @@ def find_usable_key(secret: str) -> ApiKey | None:
 
 @PreparedQuery
 def _keys_with(digest: str) -> QuerySet[ApiKey]:
-    """At most one; who it is and may do are read with it."""
-    return (
-        ApiKey.objects.select_related("user", "organization__plan")
-        .filter(Q(secret_hash=digest) | Q(previous_secret_hash=digest))
-        .order_by()
-    )
+    """At most one; who it is and may do are read with it, its ``user_role`` too."""
+    rows = _with_role(ApiKey.objects.select_related("user", "organization__plan"))
+    return rows.filter(Q(secret_hash=digest) | Q(previous_secret_hash=digest)).order_by()
+
+
+def _with_role(keys: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+    """Each with its ``user_role``."""
+    theirs = Membership.objects.filter(user=OuterRef("user_id"), organization=OuterRef("organization_id"))
+    roles = Subquery(theirs.values("role"))
+    return keys.annotate(user_role=roles)  # type: ignore[no-redef]  # it is declared, as no column
 
 
 def _refusal(key: ApiKey | None, digest: str, now: datetime) -> RefusalReason | None:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.base import identifiers
-from apps.orgs.roles import ABILITIES, KNOWLEDGE_BASE_ABILITIES, Ability, Role
+from apps.orgs.roles import ABILITIES, ABILITY_NAMED, KNOWLEDGE_BASE_ABILITIES, Ability, Role
 from apps.orgs.tenancy import TenantManager, TenantModel
 from apps.orgs.usage_models import DailyStorage, DailyUsage, UsageBatch  # noqa: F401 - models are found here
 
@@ -182,7 +182,7 @@ class ApiKey(TenantModel):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What its scopes say; bound to knowledge bases, nothing that reaches beyond them."""
-        scopes = frozenset(Ability(scope) for scope in self.scopes if scope in set(Ability))
+        scopes = frozenset(ABILITY_NAMED[scope] for scope in self.scopes if scope in ABILITY_NAMED)
         return scopes if self.knowledge_base_ids is None else scopes & KNOWLEDGE_BASE_ABILITIES
 
     @property

@@ -42,6 +42,8 @@ class Ability(models.TextChoices):
     ORG_DELETE = "org.delete", "delete the organization with all it has"
 
 
+ABILITY_NAMED: dict[str, Ability] = {str(ability): ability for ability in Ability}
+
 LEAST_ROLE: dict[Ability, Role] = {
     Ability.ORG_READ: Role.VIEWER,
     Ability.ORG_LEAVE: Role.VIEWER,

@@ -65,7 +65,9 @@ class TenantView(ApiView):
             self._scope.enter_context(tenant_scope(self.access.organization.pk))
 
     def find_access(self, request: Request) -> Access:
-        return access_to(self.kwargs["organization_id"], user=caller_of(request), key=key_of(request))
+        key = key_of(request)
+        role = key.user_role if key else None  # read with the key
+        return access_to(self.kwargs["organization_id"], user=caller_of(request), key=key, role=role)
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, DrfPermissionDenied) and self.is_inside:  # HasAbility's
