@@ -2,21 +2,35 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
 
 from apps.knowledge.models import File, KnowledgeBase, Tombstone
+from apps.knowledge.object_keys import object_key
 from apps.knowledge.reading import pages_of
 from apps.orgs.prepared import PreparedQuery
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
 
 State = dict[str, tuple[str, frozenset[str]]]  # by knowledge base: its embedding model, and its languages
-# Of a passage's file. Forty columns of ten files take as long as the database does; one more that is told belongs here,
-# or it is asked for file by file.
-_TOLD = ("organization", "knowledge_base", "file_name", "external_file_url", "live_revision")
 MAX_LOOKS = 4  # a file would have to be indexed anew during each of them
+
+
+class FileFound(NamedTuple):
+    """What is told of a passage's file: the columns of its row. Ten rows with forty each take longer than the database
+    does."""
+
+    id: str
+    organization_id: str
+    knowledge_base_id: str
+    file_name: str
+    external_file_url: str
+    live_revision: int
+
+    @property
+    def key(self) -> str:
+        return object_key(self.organization_id, self.knowledge_base_id, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,7 @@ class Found:
     """A passage and the file it is from."""
 
     passage: Passage
-    file: File
+    file: FileFound
 
     @property
     def pages(self) -> str | None:
@@ -128,7 +142,7 @@ def _look(
     passages = retrieval.search_passages(scopes, query, limit=limit, min_similarity=min_similarity)
     # The rows are read after the index was: they tell which revision is live now.
     file_ids = sorted({passage.file_id for passage in passages})
-    files = {file.pk: file for file in _files(list(state), file_ids)}
+    files = {file.id: file for file in map(FileFound._make, _files(list(state), file_ids))}
     found = []
     for passage in passages:
         file = files.get(passage.file_id)
@@ -137,16 +151,16 @@ def _look(
         elif _is_seen(passage, file, hidden):
             found.append(Found(passage, file))
         elif passage.revision < file.live_revision:  # a later one may be about to go live
-            left_over.revisions.add((file.pk, passage.revision))
+            left_over.revisions.add((file.id, passage.revision))
     if not files.keys() >= set(file_ids):
         left_over.files |= set(_unpurged(list(state)))
     return found, len(found) < len(passages)
 
 
 @PreparedQuery
-def _files(knowledge_base_ids: Sequence[str], file_ids: Sequence[str]) -> QuerySet[File]:
+def _files(knowledge_base_ids: Sequence[str], file_ids: Sequence[str]) -> QuerySet[File, tuple[Any, ...]]:
     rows = File.objects.filter(knowledge_base__in=knowledge_base_ids, pk__in=file_ids)
-    return rows.only(*_TOLD).order_by()
+    return rows.values_list(*FileFound._fields).order_by()
 
 
 @PreparedQuery
@@ -165,9 +179,9 @@ def _hidden_revisions(knowledge_base_ids: Sequence[str]) -> frozenset[tuple[str,
     return frozenset((file_id, revision or 0) for file_id, revision in _tombstones(knowledge_base_ids))
 
 
-def _is_seen(passage: Passage, file: File, hidden: frozenset[tuple[str, int]]) -> bool:
+def _is_seen(passage: Passage, file: FileFound, hidden: frozenset[tuple[str, int]]) -> bool:
     """If the live revision was hidden when the search began, the flip came in between, and the search sees
     the revision before it."""
-    if (file.pk, file.live_revision) in hidden:
+    if (file.id, file.live_revision) in hidden:
         return passage.revision < file.live_revision
     return passage.revision == file.live_revision

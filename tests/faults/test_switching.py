@@ -49,7 +49,7 @@ class Searches:
             self.done += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
             models = Counter(one.passage.model for one in found)
-            files = Counter(one.file.pk for one in found)
+            files = Counter(one.file.id for one in found)
             self.by_model.update(models.keys())
             if len(files) != FILES or max(files.values()) > 1 or len(models) != 1:
                 self.wrong.append(f"{sorted(files.values())} {dict(models)}")

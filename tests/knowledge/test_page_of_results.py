@@ -40,7 +40,7 @@ def test_one_file_does_not_fill_the_page_before_others_as_good(tenant: Tenant, i
     with tenant.scope():
         found = search([tenant.library], "Why does the cormorant dry its wings at the weir?", limit=6)
         alone = search([tenant.library], "cormorant", limit=6, file_ids=[many.pk])
-    counts = Counter(one.file.pk for one in found)
+    counts = Counter(one.file.id for one in found)
     assert len(found) == 6
     assert all(counts[file.pk] == 1 for file in few)
     assert counts[many.pk] == 3

@@ -38,7 +38,7 @@ class SearchKnowledge(Tool[Query]):
         found = search(toolbox.knowledge_bases, arguments.query, limit=arguments.limit)
         return [
             {
-                "fileId": one.file.pk,
+                "fileId": one.file.id,
                 "fileName": one.file.file_name,
                 "pages": one.pages,
                 "text": one.passage.chunk.text,

@@ -47,7 +47,7 @@ def test_folder_is_imported_and_searchable(
         found = search(
             [library.knowledge_base], "Which bird dives?", metadata={"importPath": row.metadata["importPath"]}
         )
-    assert [one.file.pk for one in found] == [row.pk]
+    assert [one.file.id for one in found] == [row.pk]
     waited = library.run("--wait")
     assert (waited.exit_code, waited.output) == (
         0,

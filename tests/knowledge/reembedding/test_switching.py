@@ -385,4 +385,4 @@ def test_tags_that_changed_before_a_worker_was_killed_are_told_when_nothing_is_l
     sweep()
     with tenant.scope():
         found = search([tenant.library], "bird", tags=["new"])
-    assert [one.file.pk for one in found] == [file.pk]
+    assert [one.file.id for one in found] == [file.pk]

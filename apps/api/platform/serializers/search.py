@@ -10,6 +10,7 @@ from apps.api.common.fields import (
     TagsField,
     TextListField,
 )
+from apps.api.common.quick_serializer import QuickSerializer
 from apps.base.identifiers import MAX_LENGTH
 
 MAX_FILE_IDS = 1000
@@ -40,7 +41,7 @@ RESULT = {
         ),
     ]
 )
-class SearchInputSerializer(serializers.Serializer):
+class SearchInputSerializer(QuickSerializer):
     query = StrictCharField(max_length=4000, help_text="A question, or words to look for.")
     limit = StrictIntegerField(min_value=1, max_value=100, default=10, help_text="How many passages at most.")
     fileIds = TextListField(
@@ -61,11 +62,11 @@ class SearchInputSerializer(serializers.Serializer):
     )
 
 
-class SearchResultSerializer(serializers.Serializer):
+class SearchResultSerializer(QuickSerializer):
     """A passage of a file."""
 
     vectorId = serializers.CharField(source="passage.vector_id")
-    fileId = serializers.CharField(source="file.pk")
+    fileId = serializers.CharField(source="file.id")
     fileName = serializers.CharField(source="file.file_name")
     key = serializers.CharField(source="file.key")
     pages = serializers.CharField(
@@ -85,5 +86,5 @@ class SearchResultSerializer(serializers.Serializer):
     examples=[OpenApiExample("Passages, best first", value={"results": [RESULT]}, response_only=True)],
     many=False,
 )
-class SearchResultsSerializer(serializers.Serializer):
+class SearchResultsSerializer(QuickSerializer):
     results = SearchResultSerializer(many=True)
