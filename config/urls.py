@@ -10,6 +10,7 @@ from apps.api.people.address_limit import posts_limited_by_address
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
+    *(path("", include(dialect.urlconf)) for dialect in DIALECTS),
     path("admin/login/", posts_limited_by_address(admin.site.login)),
     path("admin/", admin.site.urls),
     path("", include("apps.console.urls")),
@@ -18,7 +19,6 @@ urlpatterns = [
     path("", include("apps.api.downloads.urls")),
     path("", include("apps.api.storage_events.urls")),
     path("", include("apps.api.schema.urls")),
-    *(path("", include(dialect.urlconf)) for dialect in DIALECTS),
 ]
 
 handler400 = "apps.api.error_pages.bad_request"

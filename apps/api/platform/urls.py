@@ -32,6 +32,7 @@ _FILE = f"{_KNOWLEDGE_BASE}/files/<id:file_id>"
 _ETL = f"{_KNOWLEDGE_BASE}/etls/<id:etl_id>"
 
 urlpatterns = [
+    path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),  # first: it is asked for most
     path("orgs", organizations.OrganizationsView.as_view()),
     path(_ORGANIZATION, organizations.OrganizationDetailView.as_view()),
     path(f"{_ORGANIZATION}/members", members.MembersView.as_view()),
@@ -74,7 +75,6 @@ urlpatterns = [
     path(f"{_KNOWLEDGE_BASE}/copies", copies.CopiesView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/copies/<id:copy_id>", copies.CopyDetailView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/reembed", ReembedView.as_view()),
-    path(f"{_KNOWLEDGE_BASE}/search", SearchView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files", files.FilesView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files/upload-url", uploads.UploadUrlView.as_view()),
     path(f"{_KNOWLEDGE_BASE}/files/upload-urls", uploads.UploadUrlsView.as_view()),
