@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
+
 from apps.retrieval.engines.edge_store import OPTIMIZE_AFTER_POINTS
 from benchmarks import report, scale
 from benchmarks.client import Client
@@ -135,7 +137,15 @@ def _while_optimizing(server: LiveServer, tenants: list[Tenant], ask: Ask) -> tu
 
 
 def _is_optimizing(server: LiveServer) -> bool:
-    return any(OPTIMIZER in " ".join(process.cmdline()) for process in server.processes()[1:])
+    return any(OPTIMIZER in _command(process) for process in server.processes()[1:])
+
+
+def _command(process: psutil.Process) -> str:
+    """Nothing, once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _while_ingesting(server: LiveServer, tenants: list[Tenant], ask: Ask) -> Seconds:
