@@ -112,7 +112,7 @@ def ranked_candidates(candidates: Sequence[Any], document_of: dict[str, str]) ->
     rankings = {}
     for name, scores in ORDERS.items():
         order = np.argsort(-scores(cosine, bm25), kind="stable") if candidates else []
-        rankings[name] = _first(document_of[candidates[place].point_id] for place in order)
+        rankings[name] = _first(document_of[str(candidates[place].point_id)] for place in order)
     return rankings
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress, Sear
 
 FloatArray = NDArray[np.float32]
 TextSpan = tuple[int, int]
+# As its engine tells it: a caller hands it back to the same index, and to ``payload.vector_id``. Turning hundreds into
+# texts and back takes longer than finding them.
+PointId = UUID | str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class EncodedQuery:
 class Candidate(NamedTuple):
     """A point either leg proposed, with its true score in both: ``cosine`` −1–1, ``bm25`` ≥ 0."""
 
-    point_id: str
+    point_id: PointId
     cosine: float
     bm25: float
 
@@ -51,7 +55,7 @@ class Candidate(NamedTuple):
 class StoredChunk:
     """A chunk as the index holds it."""
 
-    point_id: str
+    point_id: PointId
     address: RevisionAddress
     chunk: Chunk
 
@@ -191,7 +195,7 @@ class VectorIndex(Protocol):
         knowledge base finds nothing.
         """
 
-    def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:
+    def fetch(self, scope: SearchScope, point_ids: Sequence[PointId]) -> dict[PointId, StoredChunk]:
         """Return those of the points that lie in the scope, by id. Points deleted meanwhile are missing."""
 
     def revisions(self, organization_id: str) -> list[RevisionCount]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apps.retrieval import payload
+from apps.retrieval.contracts import PointId
 from apps.retrieval.errors import OrganizationRequired
 from apps.retrieval.passages import RevisionAddress, SearchScope
 
@@ -28,22 +29,20 @@ class PointFilter:
 
     must: tuple[Match, ...]
     must_not: tuple[Match, ...] = ()
-    ids: tuple[str, ...] | None = None
+    ids: tuple[PointId, ...] | None = None
 
     @property
     def matches_nothing(self) -> bool:
         """Whether no point can pass: engines differ in what they make of an empty list, so none is asked."""
         return self.ids == () or any(not match.any_of for match in self.must)
 
-    def passes(self, point_id: str, fields: Mapping[str, Any]) -> bool:
-        """Whether a point with this payload does, as an engine would have it."""
-        if self.ids is not None and point_id not in self.ids:
-            return False
+    def passes(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a point with this payload does, as an engine would have it; its id is the caller's to know."""
         return all(match.holds(fields) for match in self.must) and not any(
             match.holds(fields) for match in self.must_not
         )
 
-    def among(self, ids: Sequence[str]) -> "PointFilter":
+    def among(self, ids: Sequence[PointId]) -> "PointFilter":
         """Return this filter, restricted to points with these ids."""
         return replace(self, ids=tuple(ids))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from apps.retrieval.contracts import Candidate
+from apps.retrieval.contracts import Candidate, PointId
 from apps.retrieval.embedding.model import EmbeddingModel
 
 COSINE_WEIGHT = 0.65
@@ -34,7 +34,7 @@ class CosineScale:
 class Ranked(NamedTuple):
     """``score`` orders; ``similarity`` is the cosine, clipped to 0–1."""
 
-    point_id: str
+    point_id: PointId
     score: float
     similarity: float
 

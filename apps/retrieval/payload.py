@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from apps.retrieval.contracts import EncodedChunk, RevisionCount, StoredChunk
+from apps.retrieval.contracts import EncodedChunk, PointId, RevisionCount, StoredChunk
 from apps.retrieval.languages import DEFAULT_LANGUAGE
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
 
@@ -47,9 +47,9 @@ def point_id(file_id: str, revision: int, ordinal: int) -> str:
     return str(uuid.uuid5(_POINT_NAMESPACE, f"{file_id}:{revision}:{ordinal}"))
 
 
-def vector_id(point: str) -> str:
+def vector_id(point: PointId) -> str:
     """Return the id callers see."""
-    return f"vec-{uuid.UUID(point).hex}"
+    return f"vec-{str(point).replace('-', '')}"
 
 
 def file_revision(file_id: str, revision: int) -> str:
@@ -94,7 +94,7 @@ def chunk_payload(
     }
 
 
-def stored_chunk(point: str, payload: Mapping[str, Any], *, model: str) -> StoredChunk:
+def stored_chunk(point: PointId, payload: Mapping[str, Any], *, model: str) -> StoredChunk:
     return StoredChunk(
         point_id=point,
         address=RevisionAddress(

@@ -10,6 +10,7 @@ from apps.retrieval.contracts import (
     EncodedChunk,
     EncodedQuery,
     FloatArray,
+    PointId,
     RevisionCount,
     StoredChunk,
 )
@@ -91,7 +92,7 @@ def search_passages(
         enough = max(enough, settings.RERANK_PASSAGES)
     encode_sparse = get_sparse_encoder().encode_query
     pools: list[tuple[CosineScale, list[Candidate]]] = []
-    scope_of: dict[str, SearchScope] = {}
+    scope_of: dict[PointId, SearchScope] = {}
     for scope in scopes:
         dense = get_embedder(scope.model).begin_query(query)
         encoded = EncodedQuery(dense, encode_sparse(query, scope.languages))
@@ -108,7 +109,7 @@ def search_passages(
 def _passages(
     scopes: Sequence[SearchScope],
     best: Sequence[Ranked],
-    scope_of: Mapping[str, SearchScope],
+    scope_of: Mapping[PointId, SearchScope],
     *,
     read_ahead: int,
 ) -> Iterator[Passage]:
@@ -116,7 +117,7 @@ def _passages(
     many as it might. Those that were deleted since the candidates were found are left out."""
     for start in range(0, len(best), read_ahead):
         some = best[start : start + read_ahead]
-        stored: dict[str, StoredChunk] = {}
+        stored: dict[PointId, StoredChunk] = {}
         for scope in scopes:
             mine = [ranked.point_id for ranked in some if scope_of[ranked.point_id] is scope]
             stored |= get_index(scope.model).fetch(scope, mine)

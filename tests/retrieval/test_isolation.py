@@ -169,7 +169,7 @@ class TenantsAtWork:
         seen = {key: point for key, point in self.points.items() if _is_seen(point, scope)}
         query = question(self._words(), seed=self.chance.randrange(50))
         found = {
-            candidate.point_id: candidate
+            str(candidate.point_id): candidate
             for candidate in self.index.candidates(scope, query, per_leg=per_leg)
         }
         assert found.keys() <= seen.keys()
@@ -187,7 +187,8 @@ class TenantsAtWork:
             assert all(scores[key] <= best[-1] + 1e-4 for key in missed)
 
     def fetch_everything(self, scope: SearchScope) -> None:
-        fetched = self.index.fetch(scope, list(self.points))
+        found = self.index.fetch(scope, list(self.points))
+        fetched = {str(key): stored for key, stored in found.items()}
         seen = {key: point for key, point in self.points.items() if _is_seen(point, scope)}
         assert fetched.keys() == seen.keys()
         for key, stored in fetched.items():

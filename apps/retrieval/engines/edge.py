@@ -7,7 +7,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from apps.retrieval import payload
-from apps.retrieval.contracts import SparseVector
+from apps.retrieval.contracts import PointId, SparseVector
 from apps.retrieval.engines.edge_store import OPTIMIZE_AFTER_POINTS, ShardStore
 from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
 from apps.retrieval.filters import Match, PointFilter
@@ -85,14 +85,14 @@ class EdgeIndex(HybridIndex):
         request = edge.CountRequest(exact=True, filter=_filter(where))
         return self._store.read(lambda shard: shard.count(request))
 
-    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[PointId, float]]:
         request = edge.QueryBatchRequest([_query(query) for query in queries])
         answers = self._store.read(lambda shard: shard.query_batch(request))
-        return [{str(point.id): point.score for point in answer} for answer in answers]
+        return [{point.id: point.score for point in answer} for answer in answers]
 
-    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def _retrieve(self, point_ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         records = self._store.read(lambda shard: shard.retrieve(list(point_ids), True, False))
-        return {str(record.id): record.payload or {} for record in records}
+        return {record.id: record.payload or {} for record in records}
 
     def _scroll(
         self, where: PointFilter, limit: int, offset: str | None

@@ -16,6 +16,7 @@ from apps.retrieval.contracts import (
     EncodedChunk,
     EncodedQuery,
     FloatArray,
+    PointId,
     RevisionCount,
     SettingDifference,
     SparseVector,
@@ -90,11 +91,11 @@ class HybridIndex(ABC):
     def _count(self, where: PointFilter) -> int: ...
 
     @abstractmethod
-    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[PointId, float]]:
         """Return scores by point id, one dict per query, in one round trip."""
 
     @abstractmethod
-    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def _retrieve(self, point_ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """Return payloads by point id, anybody's: a tenth of what asking for them by a filter takes. The caller has
         them pass a filter."""
 
@@ -225,14 +226,14 @@ class HybridIndex(ABC):
         # A point deleted between the calls has no cosine, and no place among the results.
         return [Candidate(point, score, bm25.get(point, 0.0)) for point, score in cosine.items()]
 
-    def fetch(self, scope: SearchScope, point_ids: Sequence[str]) -> dict[str, StoredChunk]:
-        where = filters.scope_filter(scope).among(point_ids)
-        if where.matches_nothing:
+    def fetch(self, scope: SearchScope, point_ids: Sequence[PointId]) -> dict[PointId, StoredChunk]:
+        where = filters.scope_filter(scope)
+        if where.matches_nothing or not point_ids:
             return {}
         return {
             point: payload.stored_chunk(point, fields, model=scope.model)
             for point, fields in self._retrieve(point_ids).items()
-            if where.passes(point, fields)
+            if where.passes(fields)
         }
 
     def revisions(self, organization_id: str) -> list[RevisionCount]:

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from apps.retrieval import payload
-from apps.retrieval.contracts import SettingDifference, SparseVector
+from apps.retrieval.contracts import PointId, SettingDifference, SparseVector
 from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
 from apps.retrieval.engines.server_layout import ServerLayout
 from apps.retrieval.errors import IndexUnavailable
@@ -90,13 +90,13 @@ class ServerIndex(HybridIndex):
         with self._connection() as client:
             return client.count(self._collection, count_filter=_filter(where), exact=True).count
 
-    def _search(self, queries: Sequence[LegQuery]) -> list[dict[str, float]]:
+    def _search(self, queries: Sequence[LegQuery]) -> list[dict[PointId, float]]:
         with self._connection() as client:
             requests = [_query(query, self._layout) for query in queries]
             answers = client.query_batch_points(self._collection, requests)
         return [{str(point.id): point.score for point in answer.points} for answer in answers]
 
-    def _retrieve(self, point_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    def _retrieve(self, point_ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         with self._connection() as client:
             records = client.retrieve(self._collection, list(point_ids), with_payload=True)
         return {str(record.id): record.payload or {} for record in records}
