@@ -12,6 +12,7 @@ from apps.api.common.fields import (
 )
 from apps.api.common.quick_serializer import QuickSerializer
 from apps.base.identifiers import MAX_LENGTH
+from apps.knowledge.foresight import MAX_QUERY_CHARS
 
 MAX_FILE_IDS = 1000
 RESULT = {
@@ -42,7 +43,7 @@ RESULT = {
     ]
 )
 class SearchInputSerializer(QuickSerializer):
-    query = StrictCharField(max_length=4000, help_text="A question, or words to look for.")
+    query = StrictCharField(max_length=MAX_QUERY_CHARS, help_text="A question, or words to look for.")
     limit = StrictIntegerField(min_value=1, max_value=100, default=10, help_text="How many passages at most.")
     fileIds = TextListField(
         source="file_ids",

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from apps.api.common.links import Link
 from apps.api.platform.errors import problems
 from apps.api.platform.serializers import search as s
 from apps.api.platform.views.base import KnowledgeBaseView
+from apps.knowledge.foresight import foresee, note_answered
 from apps.knowledge.search import search
 from apps.orgs.roles import Ability
 
@@ -19,6 +21,11 @@ class SearchView(KnowledgeBaseView):
     name = "Search"
     inputs = {"POST": s.SearchInputSerializer}
     reads = writes = Ability.KB_SEARCH
+
+    def perform_authentication(self, request: Request) -> None:
+        if caller := request.headers.get("Authorization"):
+            foresee(caller, self.kwargs["knowledge_base_id"], lambda: _query_in(request))
+        super().perform_authentication(request)
 
     def related(self, answer: dict[str, Any]) -> Iterable[Link]:
         base = f"/orgs/{self.kwargs['organization_id']}/knowledgebases/{self.kwargs['knowledge_base_id']}"
@@ -35,4 +42,14 @@ class SearchView(KnowledgeBaseView):
     )
     def post(self, request: Request, **_: str) -> Response:
         found = search([self.knowledge_base], **self.validated())
+        if caller := request.headers.get("Authorization"):
+            note_answered(caller, self.knowledge_base)
         return self.answer(s.SearchResultsSerializer({"results": found}))
+
+
+def _query_in(request: Request) -> object:
+    """What the body seems to ask, before anything of it is checked."""
+    try:
+        return json.loads(request._request.body).get("query")
+    except (ValueError, AttributeError, RecursionError):
+        return None
