@@ -69,3 +69,14 @@ def test_what_is_no_question_is_refused_as_ever(
     after = _search(api, tenant, body)
     assert (after.status_code, after.json()) == (400, before.json())
     assert steps == ["key"]
+
+
+def test_form_and_other_bodies_are_read_as_ever(api: CommittingClient, tenant: Tenant, steps: Steps) -> None:
+    for data, content_type, status in (
+        ("query=pump&limit=3", "application/x-www-form-urlencoded", 200),
+        ("{", "application/json", 400),
+        ("query", "text/plain", 415),
+    ):
+        assert _search(api, tenant, {"query": "pump"}).status_code == 200
+        answer = api.post(f"{tenant.library_url}/search", data, content_type=content_type)
+        assert answer.status_code == status, answer.content
