@@ -134,7 +134,7 @@ def _pages(library: Any, queries: Sequence[str]) -> dict[str, dict[str, float]]:
             patch.object(arrangement, "FILE_DISCOUNT", discount),
         ):
             pages = [_search(library, query, PAGE) for query in queries[: 10 * PAGE]]
-        counts = [Counter(one.file.pk for one in page) for page in pages if page]
+        counts = [Counter(one.file.id for one in page) for page in pages if page]
         texts = [sum(len(one.passage.chunk.text) for one in page) for page in pages]
         told[name] = {
             "passages": float(np.mean([count.total() for count in counts])),

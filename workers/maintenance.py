@@ -4,7 +4,6 @@ from celery import shared_task
 from django.conf import settings
 
 from apps.agents import forgotten as runs
-from apps.base import query_statistics
 from apps.events.retention import forget_old_events as forget_events
 from apps.knowledge import purge, quotas
 from apps.knowledge.models import Tombstone
@@ -32,11 +31,6 @@ def note_storage() -> None:
 @shared_task
 def send_password_reset(email: str) -> None:
     passwords.send_reset(email)
-
-
-@shared_task
-def refresh_query_statistics() -> None:
-    query_statistics.refresh_query_statistics()
 
 
 @shared_task

@@ -1,6 +1,6 @@
 """Search in knowledge bases: what may be seen is decided here, finding it is retrieval's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from apps.knowledge.models import File, KnowledgeBase, Tombstone
 from apps.knowledge.object_keys import object_key
 from apps.knowledge.reading import pages_of
 from apps.orgs.prepared import PreparedQuery
+from apps.orgs.scope import system_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
 
@@ -142,7 +143,7 @@ def _look(
     passages = retrieval.search_passages(scopes, query, limit=limit, min_similarity=min_similarity)
     # The rows are read after the index was: they tell which revision is live now.
     file_ids = sorted({passage.file_id for passage in passages})
-    files = {file.id: file for file in map(FileFound._make, _files(list(state), file_ids))}
+    files = {file.id: file for file in _files(organization_id, state, file_ids)}
     found = []
     for passage in passages:
         file = files.get(passage.file_id)
@@ -157,10 +158,23 @@ def _look(
     return found, len(found) < len(passages)
 
 
+def _files(
+    organization_id: str, knowledge_base_ids: Collection[str], file_ids: Sequence[str]
+) -> list[FileFound]:
+    """Those of the files that are there, and in these knowledge bases."""
+    with system_scope("files by their ids; whose they are is looked at here"):
+        rows = map(FileFound._make, _rows(file_ids))
+    return [
+        row
+        for row in rows
+        if row.organization_id == organization_id and row.knowledge_base_id in knowledge_base_ids
+    ]
+
+
 @PreparedQuery
-def _files(knowledge_base_ids: Sequence[str], file_ids: Sequence[str]) -> QuerySet[File, tuple[Any, ...]]:
-    rows = File.objects.filter(knowledge_base__in=knowledge_base_ids, pk__in=file_ids)
-    return rows.values_list(*FileFound._fields).order_by()
+def _rows(file_ids: Sequence[str]) -> QuerySet[File, tuple[Any, ...]]:
+    """By nothing but their ids: SQLite, told the organization too, looks through all that it has."""
+    return File.objects.filter(pk__in=file_ids).values_list(*FileFound._fields).order_by()
 
 
 @PreparedQuery

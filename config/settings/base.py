@@ -101,8 +101,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
-    # A file does not go away. What its planner goes by is read when it is opened (apps/base/query_statistics.py).
-    DATABASES["default"]["CONN_MAX_AGE"] = 3600
+    DATABASES["default"]["CONN_MAX_AGE"] = None  # a file does not go away; each thread reads its schema once
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -216,12 +215,6 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    CELERY_BEAT_SCHEDULE["query-statistics"] = {
-        "task": "workers.maintenance.refresh_query_statistics",
-        "schedule": 3600,
-        "options": {"expires": 3600},
-    }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -44,7 +44,7 @@ def test_pdf_becomes_searchable_by_page(tenant: Tenant, ingest: Upload) -> None:
     assert file.chunk_count == _vectors(file) > 0
     with tenant.scope():
         best = search([tenant.library], documents.sentence_of_page(7), limit=1)[0]
-    assert (best.file, best.pages) == (file, "7")
+    assert (best.file.id, best.pages) == (file.pk, "7")
     assert best.passage.similarity > 0.5
 
 
@@ -356,4 +356,4 @@ def test_failed_reindex_keeps_the_old_text_searchable(
     run_workers()
     assert _reload(tenant, file).status == FileStatus.ERROR
     with tenant.scope():
-        assert search([tenant.library], "cormorant wings", limit=1)[0].file == file
+        assert search([tenant.library], "cormorant wings", limit=1)[0].file.id == file.pk

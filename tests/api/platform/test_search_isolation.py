@@ -108,3 +108,14 @@ def test_revoked_key_and_removed_member_find_nothing_from_the_next_call_on(tenan
         with tenant.scope():
             end.objects.all().delete()
         assert _search(client, tenant.library).status_code in {401, 404}
+
+
+def test_passage_that_names_another_tenants_file_shows_nothing_of_it(tenants: list[Tenant]) -> None:
+    """Whatever the index holds, whose a file is its row says."""
+    mine, theirs = tenants[:2]
+    file = _put_file(theirs.library, 1)
+    base = mine.library
+    where = RevisionAddress(base.organization_id, base.pk, file.pk, 1, base.embedding_model)
+    retrieval.index_chunks(where, FileAttributes(), [Chunk(0, "The turbine blades of the other hall.")])
+    answer = _search(client_with_key(mine.secret), base)
+    assert (answer.status_code, answer.json()["results"]) == (200, [])

@@ -148,7 +148,7 @@ def test_files_that_come_and_go_and_change_meanwhile_end_right(
     assert counts(owl) == (0, 0)
     assert counts(newest)[1] == 1
     with tenant.scope():
-        assert [one.file.pk for one in search([tenant.library], "bird", tags=["sea"])] == [cormorant.pk]
+        assert [one.file.id for one in search([tenant.library], "bird", tags=["sea"])] == [cormorant.pk]
 
 
 def test_file_that_is_in_work_at_the_switch_is_indexed_by_the_new_model(

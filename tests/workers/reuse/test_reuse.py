@@ -200,7 +200,7 @@ def test_tags_of_source_and_copy_are_their_own(tenant: Tenant, ingest: Upload) -
 
     def found(**narrowed: Any) -> list[str]:
         with tenant.scope():
-            return sorted(one.file.pk for one in search([tenant.library], "cormorant", **narrowed))
+            return sorted(one.file.id for one in search([tenant.library], "cormorant", **narrowed))
 
     assert (found(tags=["old"]), found(tags=["new"])) == ([first.pk], [second.pk])
     assert found(metadata={"year": 2024}) == [first.pk]
