@@ -11,7 +11,6 @@ from contextlib import suppress
 from apps.base.texts import is_storable
 from apps.knowledge.models import KnowledgeBase
 from apps.retrieval import services as retrieval
-from apps.retrieval.errors import EmbedderUnavailable
 
 MAX_KEPT = 10_000
 MAX_QUERY_CHARS = 4000
@@ -26,7 +25,7 @@ def foresee(caller: str, knowledge_base_id: str, read_query: Callable[[], object
         return
     query = read_query()
     if isinstance(query, str) and len(query) <= MAX_QUERY_CHARS and query.strip() and is_storable(query):
-        with suppress(EmbedderUnavailable):  # the search will say so
+        with suppress(Exception):  # whatever it is, the search says so to whoever may ask
             retrieval.begin_query(query.strip(), {model})
 
 

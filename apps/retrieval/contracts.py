@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float32]
 TextSpan = tuple[int, int]
 # As its engine tells it: a caller hands it back to the same index, and to ``payload.vector_id``. Turning hundreds into
 # texts and back takes longer than finding them.
-PointId = UUID | str | int
+PointId = UUID | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,8 @@ class VectorIndex(Protocol):
         """
 
     def fetch(self, scope: SearchScope, point_ids: Sequence[PointId]) -> dict[PointId, StoredChunk]:
-        """Return those of the points that lie in the scope, by id. Points deleted meanwhile are missing."""
+        """Return those of the points that lie in the scope, by id, as the index tells it. Points deleted meanwhile are
+        missing."""
 
     def revisions(self, organization_id: str) -> list[RevisionCount]:
         """Return what the index holds for one organization."""

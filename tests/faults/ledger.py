@@ -78,7 +78,7 @@ class Ledger:
                     point_id(row["id"], row["live_revision"], ordinal)
                     for ordinal in range(row["chunk_count"])
                 ]
-                stored = index.fetch(scope, ids)
+                stored = {str(key): one for key, one in index.fetch(scope, ids).items()}
                 found[row["id"]] = [
                     (one.chunk.text, one.chunk.page_start, one.chunk.page_end)
                     if (one := stored.get(identifier))

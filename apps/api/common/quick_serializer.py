@@ -15,10 +15,11 @@ class QuickSerializer(serializers.Serializer):
 
 
 def _copy(field: serializers.Field) -> serializers.Field:
-    """Of its own: the place it is bound to. So has a list's child."""
+    """Of its own: the place it is bound to, and a list's child."""
     kind = field.__class__
     own: Any = kind.__new__(kind)
     own.__dict__.update(field.__dict__)
+    own.__dict__.pop("fields", None)  # of a serializer, bound to the one they were made for
     if (child := getattr(own, "child", None)) is not None:
         own.child = _copy(child)
         own.child.parent = own

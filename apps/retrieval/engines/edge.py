@@ -88,11 +88,11 @@ class EdgeIndex(HybridIndex):
     def _search(self, queries: Sequence[LegQuery]) -> list[dict[PointId, float]]:
         request = edge.QueryBatchRequest([_query(query) for query in queries])
         answers = self._store.read(lambda shard: shard.query_batch(request))
-        return [{point.id: point.score for point in answer} for answer in answers]
+        return [{point.id: point.score for point in answer} for answer in answers]  # type: ignore[misc]  # none is a number
 
     def _retrieve(self, point_ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         records = self._store.read(lambda shard: shard.retrieve(list(point_ids), True, False))
-        return {record.id: record.payload or {} for record in records}
+        return {record.id: record.payload or {} for record in records}  # type: ignore[misc]  # as above
 
     def _scroll(
         self, where: PointFilter, limit: int, offset: str | None
