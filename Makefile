@@ -64,7 +64,7 @@ bench: $(VENV)/.dev  ## ingest and search beside the bare model and engine; CORP
 bench-ingest: $(VENV)/.dev .venv-peer/.installed  ## from PUT to READY beside a LlamaIndex pipeline; EVAL_DIR, CORPUS_DIR
 	$(BIN)/python -m benchmarks.ingest_peer .venv-peer/bin/python
 
-bench-quality: $(VENV)/.dev  ## docs/quality.md: nDCG, recall and MRR of each leg and of the whole; EVAL_DIR, COLLECTIONS, MODELS
+bench-quality: $(VENV)/.dev  ## docs/quality.md: nDCG, recall and MRR of each leg and of the whole; EVAL_DIR, COLLECTIONS, MODELS, RERANKER_DIR
 	$(BIN)/python -m benchmarks.quality
 
 bench-search: $(VENV)/.dev  ## latency and rates over 1k, 10k and 100k passages of 20 organizations; SIZES, EVAL_DIR

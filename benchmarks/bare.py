@@ -21,7 +21,8 @@ WARM_UP = 64
 
 def run(measurement: str, data_dir: Path, argument: object = None) -> dict[str, Any]:
     """``embedding``: {"chunks", "seconds", "cpu_seconds", "model"}; ``search`` with a list of queries, the first tenth
-    of which only warms up: {"seconds": [each], "vectors"}; ``rankings``: what ``quality_rankings.rank`` gives."""
+    of which only warms up: {"seconds": [each], "vectors"}; ``rankings`` with {"queries",
+    "read_again"}: what ``quality_rankings.rank`` gives for them."""
     environment = os.environ | {"DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "config.settings.local"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.bare", measurement],
@@ -93,10 +94,10 @@ def _stored_texts() -> Iterator[str]:
             yield from (stored.chunk.text_to_embed for stored in found.values())
 
 
-def _measure_rankings(queries: Any) -> dict[str, Any]:
+def _measure_rankings(asked: Any) -> dict[str, Any]:
     from benchmarks.quality_rankings import rank
 
-    return rank(queries)
+    return rank(asked["queries"], read_again=asked["read_again"])
 
 
 MEASUREMENTS = {"embedding": _measure_embedding, "search": _measure_search, "rankings": _measure_rankings}

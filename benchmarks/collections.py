@@ -12,6 +12,11 @@ from pathlib import Path
 import pytrec_eval
 
 Rankings = dict[str, list[str]]
+MEASURES = {  # trec_eval's name, and how many documents of a ranking it looks at
+    "nDCG@10": ("ndcg_cut.10", 10),
+    "recall@20": ("recall.20", 20),
+    "MRR@10": ("recip_rank", 10),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +86,18 @@ def find_collections(folder: Path) -> list[Path]:
 def score(rankings: Rankings, judged: dict[str, dict[str, int]]) -> dict[str, float]:
     """nDCG@10, recall@20 and MRR@10 as trec_eval defines them, over all judged queries: one without an answer
     counts 0."""
-    measured = {
-        "nDCG@10": _mean(rankings, judged, "ndcg_cut.10", depth=10),
-        "recall@20": _mean(rankings, judged, "recall.20", depth=20),
-        "MRR@10": _mean(rankings, judged, "recip_rank", depth=10),
+    return {
+        name: round(sum(score_each(rankings, judged, name).values()) / len(judged), 4) for name in MEASURES
     }
-    return {name: round(value, 4) for name, value in measured.items()}
 
 
-def _mean(rankings: Rankings, judged: dict[str, dict[str, int]], measure: str, *, depth: int) -> float:
+def score_each(rankings: Rankings, judged: dict[str, dict[str, int]], measure: str) -> dict[str, float]:
+    """One of ``MEASURES`` by judged query: 0 for one without an answer."""
+    named, depth = MEASURES[measure]
     run = {
-        query: {document: float(-place) for place, document in enumerate(ranking[:depth])}
-        for query, ranking in rankings.items()
+        query: {document: float(-place) for place, document in enumerate(rankings.get(query, [])[:depth])}
+        for query in judged
     }
-    by_query = pytrec_eval.RelevanceEvaluator(judged, {measure}).evaluate(run)
-    key = measure.replace(".", "_")
-    return sum(values[key] for values in by_query.values()) / len(judged)
+    by_query = pytrec_eval.RelevanceEvaluator(judged, {named}).evaluate(run)
+    key = named.replace(".", "_")
+    return {query: by_query.get(query, {}).get(key, 0.0) for query in judged}

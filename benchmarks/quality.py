@@ -2,8 +2,9 @@
 
 ``EVAL_DIR`` names a collection in BEIR form, or a folder of them. ``COLLECTIONS`` and ``MODELS`` choose some (names
 with commas between). Each collection is imported, one file a document, into a server of its own, whose searches then
-answer its queries. Over all collections, the table is written to ``docs/quality.md``. Exit code 1: a figure is below
-its floor (``benchmarks/quality.toml``), or the hybrid below its better leg.
+answer its queries. ``RERANKER_DIR`` adds what a cross-encoder makes of ``RERANKED_QUERIES`` of them (a second each).
+Over all collections, the table is written to ``docs/quality.md``. Exit code 1: a figure is below its floor
+(``benchmarks/quality.toml``), or the hybrid below its better leg.
 """
 
 import os
@@ -12,15 +13,18 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import bare, quality_page, report
-from benchmarks.collections import Collection, find_collections, read_collection, score
+from benchmarks.collections import Collection, Rankings, find_collections, read_collection, score
 from benchmarks.live_server import ROOT, LiveServer
 from benchmarks.quality_page import Measured
+from benchmarks.quality_reranked import Reranked, chosen_evenly
 
 FLOORS = ROOT / "benchmarks" / "quality.toml"
 PAGE = ROOT / "docs" / "quality.md"
+RERANKED_QUERIES = 300
 MODELS = ("all-minilm-l6-v2", "multilingual-e5-small")
 
 
@@ -32,6 +36,7 @@ def main() -> None:
     models = _listed("MODELS") or list(MODELS)
     if unknown := {*chosen, *models} - {folder.name for folder in folders} - set(MODELS):
         sys.exit(f"There is no {', '.join(sorted(unknown))}: nothing would be measured.")
+    _reranked_queries()  # said now, not when the first collection has been imported
     floors = tomllib.loads(FLOORS.read_text())
     measured, failures = [], []
     with tempfile.TemporaryDirectory(prefix="cp-models-") as converted:  # once, for all servers
@@ -61,11 +66,10 @@ def measure(collection: Collection, model: str) -> Measured:
             _import(files, data_dir, server.facts["organization_id"], environment)
             server.stop()
         report.line(f"{collection.name}: {len(ids):,} files indexed in {time.monotonic() - started:.0f} s.")
-        found = bare.run("rankings", data_dir, collection.queries)
-    rankings = {
-        method: {query: [ids[int(name)] for name in names] for query, names in by_query.items()}
-        for method, by_query in found["rankings"].items()
-    }
+        read_again = chosen_evenly(list(collection.queries), _reranked_queries())
+        found = bare.run("rankings", data_dir, {"queries": collection.queries, "read_again": read_again})
+    rankings = {method: _named(by_query, ids) for method, by_query in found["rankings"].items()}
+    reranked = found["reranked"]
     return Measured(
         collection.name,
         model,
@@ -75,7 +79,16 @@ def measure(collection: Collection, model: str) -> Measured:
         languages=found["languages"],
         scores={method: score(ranking, collection.judged) for method, ranking in rankings.items()},
         pages=found["pages"],
+        reranked=reranked
+        and Reranked.of(
+            reranked | {"rankings": _named(reranked["rankings"], ids)}, rankings["hybrid"], collection.judged
+        ),
     )
+
+
+def _named(by_query: dict[str, list[str]], ids: Sequence[str]) -> Rankings:
+    """Files are named by their documents' places."""
+    return {query: [ids[int(name)] for name in names] for query, names in by_query.items()}
 
 
 def _import(files: Path, data_dir: Path, organization_id: str, environment: dict[str, str]) -> None:
@@ -99,6 +112,13 @@ def _import(files: Path, data_dir: Path, organization_id: str, environment: dict
     if imported.returncode:
         report.line(imported.stdout)  # which file it was, and why
         imported.check_returncode()
+
+
+def _reranked_queries() -> int:
+    given = os.environ.get("RERANKED_QUERIES", str(RERANKED_QUERIES))
+    if not given.isdigit():
+        sys.exit(f"RERANKED_QUERIES is {given!r}, which is no number of queries.")
+    return int(given)
 
 
 def _listed(variable: str) -> list[str]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import report
+from benchmarks.collections import MEASURES
+from benchmarks.quality_reranked import Reranked
 
 LEGS = ("dense", "BM25")
-METHODS = ("dense", "BM25", "hybrid", "hybrid + rerank", "RRF", "DBSF", "min-max")
-MEASURES = ("nDCG@10", "recall@20", "MRR@10")
+METHODS = ("dense", "BM25", "hybrid", "RRF", "DBSF", "min-max")
 ROUNDING = 1e-9
 HEAD = """# Retrieval quality
 
@@ -26,6 +27,13 @@ most has, and how much text there is to read; as the chunks are ranked, with nei
 turns, and with both, which is what is shown. No document's place changes by it: the best passage of a file is not
 moved behind another of that file. See [arrangement](decisions/arrangement.md).
 """
+READ_AGAIN = """
+## Read again by a cross-encoder
+
+What `RERANKER_DIR` adds, over queries chosen evenly from each collection's: a search without it, a search with it, what
+it gains (and the 95 % confidence interval of that, paired by query), and what a search with it takes. See
+[reranker](decisions/reranker.md).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class Measured:
     languages: list[str]
     scores: dict[str, dict[str, float]]
     pages: dict[str, dict[str, float]]
+    reranked: Reranked | None = None
 
     def failures(self, floors: dict[str, dict[str, float]]) -> list[str]:
         """A sentence for each figure that is too low; ``floors`` are of nDCG@10, by model and method."""
@@ -81,6 +90,8 @@ def print_one(found: Measured) -> None:
         ("a page of ten", *columns),
         [(name, *(f"{figures[column]:,.1f}" for column in columns)) for name, figures in found.pages.items()],
     )
+    if found.reranked:
+        found.reranked.print()
 
 
 def page(measured: Sequence[Measured]) -> str:
@@ -95,6 +106,12 @@ def page(measured: Sequence[Measured]) -> str:
                 (found.collection, f"{found.queries:,}", *_marked(found, methods, measure)) for found in mine
             ]
             parts.append(_table((measure, "queries", *methods), rows))
+    if any(found.reranked for found in measured):
+        parts.append(READ_AGAIN)
+        rows = [
+            (found.collection, found.model, *found.reranked.row()) for found in measured if found.reranked
+        ]
+        parts.append(_table(("", "", *Reranked.COLUMNS), rows))
     parts.append(PAGES)
     rows = [
         (
