@@ -19,9 +19,11 @@ from django.db import IntegrityError, transaction
 from apps.base.errors import CommonplaceError, TemporarilyUnavailable
 from apps.knowledge import dispatch
 from apps.knowledge.attributes import attributes_of, tell_index_soon
+from apps.knowledge.files import reindex
 from apps.knowledge.models import File
 from apps.knowledge.reembedding import claims
 from apps.knowledge.reembedding.claims import Claim, ClaimLost
+from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import RevisionAddress
@@ -94,6 +96,7 @@ class _Slice:
         self._renewed_at = time.monotonic()
         self._worked_since = time.monotonic()
         self._file: File | None = None
+        self._damaged: SourceIncomplete | None = None  # waited for when all others are done
 
     def run(self) -> bool:
         """Whether the knowledge base has its new model. Raises ClaimLost, Stopping, CommonplaceError."""
@@ -105,6 +108,8 @@ class _Slice:
             if file is not None:
                 after = file.pk
                 self._reembed(file)
+            elif self._damaged is not None:
+                raise self._damaged
             elif after:
                 after = ""  # some came, or were indexed again, behind us
             elif claims.switch(self._claim):
@@ -134,6 +139,8 @@ class _Slice:
                 current = File.objects.filter(pk=file.pk).first()
                 if current is not None and (is_found or attributes_of(current) != attributes_of(file)):
                     tell_index_soon(current)  # some of the vectors may have been written with the old ones
+        except SourceIncomplete as damage:
+            self._damaged = damage
         except (_NotWanted, IntegrityError):  # or deleted just as it was noted
             if not is_same:  # else the tombstone of that revision, or of the file, sees to it
                 retrieval.delete_revision(target)
@@ -148,8 +155,7 @@ class _Slice:
             if source.model != target.model:
                 retrieval.delete_revision(target)
             raise SourceIncomplete(
-                f"The index has {done.read} of the {file.chunk_count} passages of {file.pk}. Reindex that file, or "
-                "have the doctor repair the index; then this goes on."
+                f"The index has {done.read} of the {file.chunk_count} passages of {file.pk}. {_mend(file)}"
             )
         return done.written
 
@@ -178,3 +184,14 @@ class _Slice:
             self._renewed_at = time.monotonic()
             if self._file is not None and not claims.is_wanted(self._file):
                 raise _NotWanted
+
+
+def _mend(file: File) -> str:
+    """Have the file indexed again, from its bytes, by the model that its knowledge base has; and say so."""
+    if file.status == FileStatus.ERROR:
+        return "It could not be indexed again: reindex it, or delete it, and then this goes on."
+    try:
+        reindex(file)
+    except CommonplaceError as error:
+        return f"{error.message} Upload it again, or delete it, and then this goes on."
+    return "It is being indexed again, and then this goes on."

@@ -49,9 +49,11 @@ def reindex(file: File, *, actor_id: str = "") -> bool:
     """
     if file.status in {FileStatus.ENQUEUED, FileStatus.PROCESSING}:
         return False
-    stat = None if file.status == FileStatus.WAITING_UPLOAD else object_store().stat(file.key)
-    if stat is None:
+    if file.status == FileStatus.WAITING_UPLOAD:
         raise Conflict("This file's content was never uploaded, so there is nothing to index.")
+    stat = object_store().stat(file.key)
+    if stat is None:
+        raise Conflict("This file's content is not in the object store any more: there is nothing to index.")
     growth = stat.size_bytes - (file.size_bytes or 0)
     with transaction.atomic():
         moved = transition(

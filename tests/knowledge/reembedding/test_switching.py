@@ -17,6 +17,7 @@ from apps.knowledge.reembedding.models import Reembedding, ReembeddingStatus
 from apps.knowledge.reembedding.requests import NotBeingReembedded, cancel, reembed
 from apps.knowledge.search import search
 from apps.knowledge.statuses import FileStatus
+from apps.knowledge.storage import object_store
 from apps.knowledge.sweep import sweep
 from apps.orgs.scope import system_scope
 from apps.retrieval import reembedding, runtime
@@ -61,6 +62,15 @@ def _stop_after_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
         request_stop()
 
     monkeypatch.setattr(claims, "file_done", then_stop)
+
+
+def _go_on(run_workers: Run) -> None:
+    """The pause after a fault is over."""
+    with system_scope("tests"):
+        Reembedding.objects.update(available_at=timezone.now())
+    with committing():
+        sweep()
+    run_workers()
 
 
 def test_knowledge_base_is_searched_by_its_new_model_once_all_of_it_is_there(
@@ -269,25 +279,46 @@ def test_index_that_is_away_is_waited_for(
     assert (waiting.status, waiting.failures) == (ReembeddingStatus.RUNNING, 1)
     assert waiting.available_at > timezone.now()
     assert "does not answer" in waiting.error
-    with system_scope("tests"):
-        Reembedding.objects.update(available_at=timezone.now())
-    with committing():
-        sweep()
-    run_workers()
+    _go_on(run_workers)
     assert state_of(tenant).status == ReembeddingStatus.SUCCEEDED
+
+
+def test_file_that_the_index_lost_is_indexed_again_while_the_others_are_embedded(
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
+) -> None:
+    damaged, *whole = sorted(animals, key=lambda file: file.pk)  # in the order they are taken up in
+    retrieval.delete_file(tenant.organization.pk, damaged.pk)
+    wish(E5)
+    run_workers()
+    waiting = state_of(tenant)
+    assert (waiting.status, waiting.files_done) == (ReembeddingStatus.RUNNING, 2)
+    assert waiting.error == (
+        f"The index has 0 of the 1 passages of {damaged.pk}. It is being indexed again, and then this goes on."
+    )
+    assert [counts(file) for file in [damaged, *whole]] == [(1, 0), (1, 1), (1, 1)]
+    _go_on(run_workers)
+    assert state_of(tenant).status == ReembeddingStatus.SUCCEEDED
+    assert sorted(found_files(tenant, "bird")) == ["cormorant.txt", "heron.txt", "owl.txt"]
+    assert models_found(tenant, "bird") == {E5}
 
 
 def test_fault_that_comes_back_ends_it_and_says_why(
     tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     retrieval.delete_file(tenant.organization.pk, animals[0].pk)  # the index is damaged
+    object_store().delete(animals[0].key)  # and the store is
     wish(E5)
+    run_workers()
     with system_scope("tests"):
         Reembedding.objects.update(failures=claims.MAX_FAILURES)
-    run_workers()
+    _go_on(run_workers)
     failed = state_of(tenant)
     assert failed.status == ReembeddingStatus.FAILED
     assert animals[0].pk in failed.error
+    assert (
+        "is not in the object store any more: there is nothing to index. Upload it again, or delete it"
+        in failed.error
+    )
     sweep()
     assert counts(animals[1]) == (1, 0)
     assert base_of(tenant).embedding_model == MINILM
@@ -365,6 +396,7 @@ def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
         RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, MINILM)
     )
     index._delete(where.among([lost]))  # type: ignore[attr-defined]
+    object_store().delete(file.key)
     wish(MINILM)
     run_workers()
     assert file.pk in state_of(tenant).error
