@@ -306,7 +306,7 @@ def test_fault_that_comes_back_ends_it_and_says_why(
     tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     retrieval.delete_file(tenant.organization.pk, animals[0].pk)  # the index is damaged
-    object_store().delete(animals[0].key)  # and the store is
+    object_store().remove(animals[0].key)  # and the store is
     wish(E5)
     run_workers()
     with system_scope("tests"):
@@ -396,7 +396,7 @@ def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
         RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, MINILM)
     )
     index._delete(where.among([lost]))  # type: ignore[attr-defined]
-    object_store().delete(file.key)
+    object_store().remove(file.key)
     wish(MINILM)
     run_workers()
     assert file.pk in state_of(tenant).error
