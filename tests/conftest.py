@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import redis
 from django.conf import settings
-from django.db.backends.sqlite3.base import DatabaseOperations  # by way of base: the two import each other
+from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
 from django.test import Client, TestCase
 from rest_framework.test import APIClient
 
@@ -26,6 +26,11 @@ from apps.orgs.scope import system_scope, tenant_scope
 from apps.orgs.services import create_organization
 from tests.queues import run_queued_tasks
 
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse
+
+Answer: TypeAlias = "_MonkeyPatchedWSGIResponse"
+"""What Django's client hands over: a response, with ``json()`` and what else the client adds."""
 Committing = Callable[[], AbstractContextManager[object]]
 
 
@@ -50,13 +55,14 @@ def _no_refused_keys() -> None:
 def _empty_events_between_tests() -> Iterator[None]:
     """A test that commits is followed by a flush, which on SQLite deletes row by row: the triggers that keep events
     go first. The flush ends with the signal that makes them anew."""
-    flush = DatabaseOperations.sql_flush
+    operations = SqliteWrapper.ops_class
+    flush = operations.sql_flush
 
     def without_triggers(self: Any, *args: Any, **kwargs: Any) -> list[str]:
         return ["DROP TRIGGER IF EXISTS event_kept", *flush(self, *args, **kwargs)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", without_triggers)
+        patch.setattr(operations, "sql_flush", without_triggers)
         yield
 
 

@@ -25,7 +25,7 @@ WEB = [sys.executable, "-c", "import config.asgi"]
 WORKER = [sys.executable, "-m", "celery", "-A", "config", "worker", "-Q", "ingest", "-c", "1"]
 
 
-def _start(command: list[str] = WEB, **environment: str) -> "subprocess.CompletedProcess[str]":
+def _start(command: list[str] = WEB, /, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command,
         cwd=ROOT,

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -277,7 +278,7 @@ def test_budget_of_the_month_is_held(
     Organization.objects.filter(pk=tenant.organization.pk).update(plan="small")
     agent = make_agent()
     with tenant.scope():
-        last_month = timezone.now().date().replace(day=1) - timezone.timedelta(days=1)
+        last_month = timezone.now().date().replace(day=1) - timedelta(days=1)
         DailyUsage.objects.create(organization=tenant.organization, day=last_month, tokens=10_000)
     assert carry_out(agent=agent, prompt="One.").status == "SUCCEEDED"  # 120
     assert carry_out(agent=agent, prompt="Two.").status == "SUCCEEDED"  # 240: what was begun is paid

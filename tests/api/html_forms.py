@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from lxml.html import FormElement, HtmlElement, document_fromstring
 
-from tests.conftest import committing
+from tests.conftest import Answer, committing
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -29,7 +28,7 @@ def controls(form: FormElement) -> dict[str, list[str]]:
     return told
 
 
-def put_form(client: Client, url: str, document: HtmlElement, **changed: str | list[str]) -> HttpResponse:
+def put_form(client: Client, url: str, document: HtmlElement, **changed: str | list[str]) -> Answer:
     """Send the page's PUT form, as ajax-form.js does: multipart, the token in a header."""
     form = form_of(document, "put-object-form")
     assert form is not None, url

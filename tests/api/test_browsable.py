@@ -6,7 +6,6 @@ from html import unescape
 from typing import Any
 
 from django.core.mail import EmailMessage
-from django.http import HttpResponse
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from lxml.html import document_fromstring
@@ -18,7 +17,7 @@ from apps.orgs.models import ApiKey, Organization
 from apps.orgs.roles import Ability, Role
 from apps.orgs.scope import system_scope
 from tests.api.html_forms import HTML, hrefs
-from tests.conftest import CommittingClient, Tenant, committing
+from tests.conftest import Answer, CommittingClient, Tenant, committing
 
 
 def page(client: Client, url: str, status: int = 200) -> str:
@@ -28,7 +27,7 @@ def page(client: Client, url: str, status: int = 200) -> str:
     return answer.content.decode()
 
 
-def submit(client: Client, url: str, fields: dict[str, Any]) -> HttpResponse:
+def submit(client: Client, url: str, fields: dict[str, Any]) -> Answer:
     """Fill in the page's own HTML form and send it the way a browser does: with its CSRF token, and with
     what the page had put into the fields that nobody touches.
 

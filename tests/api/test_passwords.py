@@ -48,7 +48,7 @@ def ask(mailoutbox: list[EmailMessage], run_workers: Callable[[], int]) -> Calla
         if len(mailoutbox) == before:
             return None
         assert mailoutbox[-1].to == [email.lower()]
-        found = re.search(r"http://[^/\s]+(/password/reset/\S+)", mailoutbox[-1].body)
+        found = re.search(r"http://[^/\s]+(/password/reset/\S+)", str(mailoutbox[-1].body))
         assert found
         return found[1]
 

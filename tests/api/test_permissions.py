@@ -81,7 +81,7 @@ def walk(tenant: Tenant, waiting_file: File, invitation: Invitation) -> Walk:
     def is_allowed(caller: Caller, call: Call) -> bool:
         url = call.path.format_map(Arguments(arguments, keyId=caller.key_id))
         with transaction.atomic():
-            answer = caller.client.generic(call.method, url, b"{}", content_type="application/json")
+            answer = caller.client.generic(call.method, url, "{}", content_type="application/json")
             transaction.set_rollback(True)
         assert answer.status_code not in {401, 405, 500}, (call, answer.content)
         return bool(answer.status_code != 403)

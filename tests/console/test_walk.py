@@ -10,6 +10,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.agents.models import Run
 from apps.api.models import IdempotentRequest
+from apps.console.organization.base import OrganizationAdmin
 from apps.console.organization.pages_urls import urlpatterns  # noqa: F401 - registers the admins
 from apps.console.organization.site import site
 from apps.documents.models import Document, DocumentVersion
@@ -43,8 +44,9 @@ def home(tenant: Tenant) -> str:
 
 
 def pages_of_row(tenant: Tenant, row: Model) -> Iterator[str]:
-    pages = ("change", "history", *(page.slug for page in site.get_model_admin(type(row)).pages))
-    for page in pages:
+    admin = site.get_model_admin(type(row))
+    assert isinstance(admin, OrganizationAdmin)
+    for page in ("change", "history", *(page.slug for page in admin.pages)):
         yield f"{list_path(tenant, type(row))}{row.pk}/{page}/"
 
 
@@ -212,11 +214,11 @@ def test_site_is_linked_where_those_who_may_find_it(
     boss: Client, tenant: Tenant, make_colleague: Callable[[Role], User]
 ) -> None:
     link = f'href="{home(tenant)}"'
-    html = {"headers": {"accept": "text/html"}}
-    assert link in boss.get(f"{tenant.url}/knowledgebases", **html).content.decode()
-    assert link not in boss.get("/orgs", **html).content.decode()
+    html = {"accept": "text/html"}
+    assert link in boss.get(f"{tenant.url}/knowledgebases", headers=html).content.decode()
+    assert link not in boss.get("/orgs", headers=html).content.decode()
     editor = signed_in(make_colleague(Role.EDITOR))
-    assert link not in editor.get(tenant.url, **html).content.decode()
+    assert link not in editor.get(tenant.url, headers=html).content.decode()
     operator = signed_in(User.objects.create_superuser("operator@example.com"))
     assert 'href="/manage/"' in operator.get("/admin/").content.decode()
 

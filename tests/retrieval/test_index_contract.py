@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apps.retrieval.contracts import RevisionCount, SparseVector, VectorIndex
+from apps.retrieval.contracts import PointId, RevisionCount, SparseVector, VectorIndex
 from apps.retrieval.engines.hybrid import UPSERT_BATCH
 from apps.retrieval.errors import IndexUnavailable, OrganizationRequired
 from apps.retrieval.passages import Chunk, FileAttributes
@@ -166,7 +166,7 @@ def test_without_an_organization_nothing_is_done(index: VectorIndex) -> None:
         lambda: index.fetch(scope(""), ["0"]),
     ):
         with pytest.raises(OrganizationRequired):
-            call()  # type: ignore[no-untyped-call]
+            call()
     assert index.count("org-a") == 1
 
 
@@ -211,7 +211,7 @@ def test_lists_longer_than_one_answer_are_complete(
 def test_another_tenants_documents_do_not_shift_bm25(index: VectorIndex) -> None:
     put(index, address(), "common rare", "common thing", "common place")
 
-    def scores() -> dict[str, float]:
+    def scores() -> dict[PointId, float]:
         found = index.candidates(scope(), question("rare"), per_leg=100)
         return {candidate.point_id: candidate.bm25 for candidate in found}
 
@@ -225,7 +225,7 @@ def test_another_tenants_documents_do_not_shift_bm25(index: VectorIndex) -> None
 def test_hidden_revision_does_not_shift_bm25(index: VectorIndex) -> None:
     put(index, address(), "common rare", "common thing", "common place")
 
-    def scores(hidden: frozenset[tuple[str, int]]) -> dict[str, float]:
+    def scores(hidden: frozenset[tuple[str, int]]) -> dict[PointId, float]:
         found = index.candidates(scope(hidden=hidden), question("rare thing"), per_leg=10)
         return {candidate.point_id: candidate.bm25 for candidate in found}
 

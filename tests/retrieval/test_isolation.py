@@ -220,7 +220,7 @@ class TenantsAtWork:
             lambda: self.index.delete_organization(""),
         ):
             with pytest.raises(OrganizationRequired):
-                call()  # type: ignore[no-untyped-call]
+                call()
 
     def every_tenant_has_its_own_points(self) -> None:
         held: Counter[tuple[str, str, int]] = Counter(
@@ -316,7 +316,10 @@ class TenantsAtWork:
 
 def _alike(value: object, chance: Random) -> str | int | float | bool:
     """Something that a careless comparison takes for the value."""
-    return chance.choice([str(value), bool(value), f"{value}", 1, json.dumps(value), f" {value}"])
+    alike: list[str | int | float | bool] = [
+        str(value), bool(value), f"{value}", 1, json.dumps(value), f" {value}",
+    ]  # fmt: skip
+    return chance.choice(alike)
 
 
 def _terms(point: StoredPoint) -> dict[int, float]:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from apps.retrieval import runtime, services
+from apps.retrieval import fusion, runtime, services
 from apps.retrieval.contracts import Embedder
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.languages import detect_language
@@ -45,7 +45,7 @@ def figures(embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Ite
             document_of[point_id(report.name, 1, 0)] = report.name
         where = scope(languages=tuple(WORDS))
         rankings: dict[str, dict[str, list[str]]] = {method: {} for method in METHODS}
-        with patch.object(services, "fuse", wraps=services.fuse) as fuse:
+        with patch.object(services, "fuse", wraps=fusion.fuse) as fuse:
             for question in questions():
                 found = services.search_passages([where], question.text, limit=10)
                 ((_, candidates),) = fuse.call_args.args[0]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from django.core.checks import run_checks
@@ -31,7 +32,7 @@ WORDS = [
 
 def _shared_words() -> onnx.ModelProto:
     """From (n, tokens) int64 each, (n, 1): four times the words of the text that are the query's, less two."""
-    constants = {
+    constants: dict[str, npt.NDArray[np.generic]] = {
         "three": np.array(3, np.int64),
         "one": np.array([1], np.int64),
         "two": np.array([2], np.int64),
@@ -62,14 +63,14 @@ def _shared_words() -> onnx.ModelProto:
         ("Sub", ["scaled", "offset"], "flat"),
         ("Unsqueeze", ["flat", "one"], "logits"),
     ]
+    attributes: dict[str, dict[str, Any]] = {"Cast": {"to": TensorProto.FLOAT}, "ReduceSum": {"keepdims": 0}}
     graph = helper.make_graph(
         [
             helper.make_node(
                 operation,
                 inputs,
                 [output],
-                **({"to": TensorProto.FLOAT} if operation == "Cast" else {}),
-                **({"keepdims": 0} if operation == "ReduceSum" else {}),
+                **attributes.get(operation, {}),
             )
             for operation, inputs, output in steps
         ],

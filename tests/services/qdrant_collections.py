@@ -9,7 +9,7 @@ import qdrant_edge as edge
 
 Document = dict[str, Any]
 DISTANCES = {"Cosine": edge.Distance.Cosine, "Dot": edge.Distance.Dot, "Euclid": edge.Distance.Euclid}
-HNSW_DEFAULTS = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
+HNSW_DEFAULTS: Document = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 DONE = {"operation_id": 0, "status": "completed"}
 
 
@@ -237,7 +237,9 @@ def _vector(value: Any) -> Any:
 
 
 def _record_out(record: edge.Record) -> Document:
-    return {"id": str(record.id), "payload": record.payload, "vector": _vectors_out(record.vector)}
+    vectors = record.vector
+    assert vectors is None or isinstance(vectors, dict), "vectors have names here"
+    return {"id": str(record.id), "payload": record.payload, "vector": _vectors_out(vectors)}
 
 
 def _vectors_out(vectors: Document | None) -> Document | None:

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from apps.knowledge import storage_events
 from apps.knowledge.models import File
-from apps.knowledge.uploads import request_upload
+from apps.knowledge.uploads import object_arrived, request_upload
 from config import celery_app
 from tests.conftest import Tenant, committing, put_bytes
 from workers.storage_events import BATCH, consume_once
@@ -25,7 +25,6 @@ def test_event_that_fails_keeps_no_other_waiting(tenant: Tenant, monkeypatch: py
             )
             put_bytes(url, b"some words", "text/plain")
             keys.append(file.key)
-    object_arrived = storage_events.object_arrived
 
     def arrive(key: str) -> Any:
         if key == keys[0]:

@@ -4,20 +4,19 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from django.conf import settings as django_settings
-from django.http import HttpResponse
 from django.test import Client, override_settings
 
 from apps.knowledge.files import delete_file
 from apps.knowledge.models import File
 from apps.knowledge.storage import object_store
-from apps.knowledge.storage.folder import INCOMING
+from apps.knowledge.storage.folder import INCOMING, FolderStore
 from apps.knowledge.storage.signatures import Grant, seal
 from apps.orgs.scope import system_scope
-from tests.conftest import CommittingClient, Tenant, committing
+from tests.conftest import Answer, CommittingClient, Tenant, committing
 
 # Django's test client is synchronous; over ASGI the iterator is asynchronous, as it should be.
 pytestmark = [
@@ -41,7 +40,7 @@ def grant(file: File, method: str = "PUT", **changes: object) -> str:
     return seal(Grant(method, **given))  # type: ignore[arg-type]
 
 
-def put(file: File, data: bytes = TEXT, content_type: str = "text/plain", token: str = "") -> HttpResponse:
+def put(file: File, data: bytes = TEXT, content_type: str = "text/plain", token: str = "") -> Answer:
     with committing():
         return Client(enforce_csrf_checks=True).put(
             url_of(file.key, token or grant(file)), data=data, content_type=content_type
@@ -53,13 +52,15 @@ def status_of(file: File) -> str:
         return File.objects.get(pk=file.pk).status
 
 
-def code_of(answer: HttpResponse) -> str:
+def code_of(answer: Answer) -> str:
     assert answer["Content-Type"] == "application/json"
-    return str(answer.json()["error"]["code"])  # type: ignore[attr-defined]
+    return str(answer.json()["error"]["code"])
 
 
 def leftovers() -> list[Path]:
-    folder = Path(django_settings.STORAGES["objects"]["OPTIONS"]["location"]) / INCOMING
+    store = object_store()
+    assert isinstance(store, FolderStore)
+    folder = Path(store.location) / INCOMING
     return list(folder.iterdir()) if folder.exists() else []
 
 
@@ -102,7 +103,7 @@ def test_part_of_a_file_is_not_taken_for_all_of_it(waiting_file: File) -> None:
 def test_expired_url_is_refused(waiting_file: File) -> None:
     answer = put(waiting_file, token=grant(waiting_file, expires_at=int(time.time()) - 1))
     assert (answer.status_code, code_of(answer)) == (403, "bad_signature")
-    assert "expired" in answer.json()["error"]["message"]  # type: ignore[attr-defined]
+    assert "expired" in answer.json()["error"]["message"]
 
 
 def test_token_for_another_object_or_method_is_refused(waiting_file: File, tenant: Tenant) -> None:
@@ -136,13 +137,14 @@ def test_too_large_upload_is_refused_and_leaves_nothing(waiting_file: File) -> N
 
 def test_body_that_breaks_off_stores_nothing(waiting_file: File) -> None:
     with committing():
+        environ: dict[str, Any] = {"wsgi.input": BytesIO(TEXT[:300])}
         answer = Client().generic(
             "PUT",
             url_of(waiting_file.key, grant(waiting_file)),
             TEXT[:300],
             "text/plain",
             CONTENT_LENGTH=str(len(TEXT)),
-            **{"wsgi.input": BytesIO(TEXT[:300])},
+            **environ,
         )
     assert (answer.status_code, code_of(answer)) == (400, "incomplete_upload")
     assert object_store().stat(waiting_file.key) is None

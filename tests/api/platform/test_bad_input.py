@@ -122,7 +122,8 @@ def test_every_bad_field_is_named_in_a_400(api: CommittingClient, urls: dict[str
 
 
 def test_public_flag_must_be_a_boolean(api: CommittingClient, tenant: Tenant) -> None:
-    for value in ("true", 1, None, []):
+    wrong: tuple[object, ...] = ("true", 1, None, [])
+    for value in wrong:
         body = {"title": "T", "llmDescription": "D", "isPublic": value}
         answer = api.put(tenant.library_url, body, format="json")
         assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["isPublic"]), value

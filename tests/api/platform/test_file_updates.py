@@ -19,7 +19,6 @@ from apps.orgs.scope import system_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.errors import IndexUnavailable
 from tests.conftest import CommittingClient, Tenant, Upload, committing
-from workers.pipeline import ingest as pipeline
 
 TEXT = b"The heron stands on one leg."
 
@@ -191,7 +190,7 @@ def test_change_that_comes_while_the_file_is_indexed_is_not_lost(
             update_file(file, tags=["new"])
         complete(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline.leases, "complete", changed_before)
+    monkeypatch.setattr(leases, "complete", changed_before)
     run_workers()
     assert (_found(api, tenant, tags=["new"]), _found(api, tenant, tags=["old"])) == (1, 0)
     assert _pending() == 0

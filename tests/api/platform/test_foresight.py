@@ -1,14 +1,14 @@
 """Questions that the model begins to read before it is known whether they may be asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
 
 from apps.api.common import authentication
 from apps.knowledge import foresight
-from apps.orgs.keys import revoke_key
+from apps.orgs.keys import find_usable_key, revoke_key
 from apps.orgs.models import ApiKey
 from apps.retrieval import services as retrieval
 from tests.conftest import CommittingClient, Tenant, Upload
@@ -20,9 +20,18 @@ Steps = list[str]
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     """What is done, in this order: "key" is looked for, and each text is "read"."""
     done: Steps = []
-    begin, find = retrieval.begin_query, authentication.find_usable_key
-    monkeypatch.setattr(retrieval, "begin_query", lambda query, its: done.append(query) or begin(query, its))
-    monkeypatch.setattr(authentication, "find_usable_key", lambda key: done.append("key") or find(key))
+    begin = retrieval.begin_query
+
+    def note_text(query: str, models: Collection[str]) -> None:
+        done.append(query)
+        begin(query, models)
+
+    def note_key(secret: str) -> ApiKey | None:
+        done.append("key")
+        return find_usable_key(secret)
+
+    monkeypatch.setattr(retrieval, "begin_query", note_text)
+    monkeypatch.setattr(authentication, "find_usable_key", note_key)
     foresight._models.clear()
     yield done
     foresight._models.clear()

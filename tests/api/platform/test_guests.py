@@ -75,7 +75,7 @@ def test_guest_is_let_into_these_calls_and_no_others(
         url = path.format_map(_Unknown(arguments))
         for method in operations:
             with transaction.atomic():
-                answer = outsider.generic(method.upper(), url, b"{}", content_type="application/json")
+                answer = outsider.generic(method.upper(), url, "{}", content_type="application/json")
                 transaction.set_rollback(True)
             assert answer.status_code < 500, (method, path, answer.content)
             if answer.status_code != 403:

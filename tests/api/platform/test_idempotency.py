@@ -118,8 +118,8 @@ def test_call_that_comes_twice_makes_files_once(post: Post, path: str, body: dic
 def test_same_body_in_other_words_is_the_same(api: CommittingClient, tenant: Tenant) -> None:
     url = f"{tenant.library_url}/files/upload-url"
     bodies = (
-        b'{"fileName": "a.txt", "contentType": "text/plain"}',
-        b'{ "contentType":"text/plain",  "fileName":"a.txt" }',
+        '{"fileName": "a.txt", "contentType": "text/plain"}',
+        '{ "contentType":"text/plain",  "fileName":"a.txt" }',
     )
     ids = {
         api.generic(

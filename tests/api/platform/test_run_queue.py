@@ -67,10 +67,9 @@ def test_call_that_comes_again_gets_its_run_although_there_is_no_room(
     api: CommittingClient, tenant: Tenant
 ) -> None:
     chain = made(api, tenant, "action-chains", NOTE)
-    with_key = {"HTTP_IDEMPOTENCY_KEY": "one"}
-    first = api.post(f"{chain}/run", {}, format="json", **with_key)
+    first = api.post(f"{chain}/run", {}, format="json", HTTP_IDEMPOTENCY_KEY="one")
     assert api.post(f"{chain}/run", {}, format="json").status_code == 202
-    again = api.post(f"{chain}/run", {}, format="json", **with_key)
+    again = api.post(f"{chain}/run", {}, format="json", HTTP_IDEMPOTENCY_KEY="one")
     assert (again.status_code, again.json()["runId"]) == (202, first.json()["runId"])
 
 

@@ -89,7 +89,7 @@ def test_guest_of_a_public_knowledge_base_sees_nothing_beside_it(tenants: list[T
     shown, private = _put_file(public, 0), _put_file(host.library, 1)
     client = client_with_key(guest.secret)
     for file_ids in ([shown.pk, private.pk], [private.pk], None):
-        answer = _search(client, public, **({} if file_ids is None else {"fileIds": file_ids}))
+        answer = _search(client, public) if file_ids is None else _search(client, public, fileIds=file_ids)
         assert answer.status_code == 200
         found = {result["fileId"] for result in answer.json()["results"]}
         assert found == ({shown.pk} if file_ids is None or shown.pk in file_ids else set())

@@ -7,7 +7,6 @@ from io import BytesIO
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
@@ -16,8 +15,9 @@ from apps.knowledge import storage_events
 from apps.knowledge.models import File
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import StoreUnavailable
+from apps.knowledge.uploads import object_arrived
 from apps.orgs.scope import system_scope
-from tests.conftest import committing
+from tests.conftest import Answer, committing
 
 SECRET, TOKEN = "sign with this", "show this"
 WORDS = b"The heron waits at the weir."
@@ -41,19 +41,19 @@ def notification(*keys: str) -> bytes:
     return json.dumps({"EventName": "s3:ObjectCreated:Put", "Key": "bucket/x", "Records": records}).encode()
 
 
-def send(body: bytes, **headers: str) -> HttpResponse:
+def send(body: bytes, **headers: str) -> Answer:
     with committing():
         return Client(enforce_csrf_checks=True).post(
             "/storage-events", data=body, content_type="application/json", headers=headers
         )
 
 
-def send_signed(body: bytes, *, secret: str = SECRET, age_seconds: int = 0) -> HttpResponse:
+def send_signed(body: bytes, *, secret: str = SECRET, age_seconds: int = 0) -> Answer:
     timestamp = int(time.time()) - age_seconds
     return send(body, **{"Commonplace-Signature": sign(body, secret=secret, timestamp=timestamp)})
 
 
-def code_of(answer: HttpResponse) -> str:
+def code_of(answer: Answer) -> str:
     assert answer["Content-Type"] == "application/json"
     return str(json.loads(answer.content)["error"]["code"])
 
@@ -145,12 +145,10 @@ def test_event_before_its_bytes_and_events_about_other_things_are_harmless(waiti
 def test_fault_that_passes_asks_for_the_event_again_and_keeps_no_other_waiting(
     stored: File, fault: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived = storage_events.object_arrived
-
     def fail_for_one(key: str) -> bool:
         if key == "x":
             raise fault
-        return arrived(key)
+        return object_arrived(key)
 
     monkeypatch.setattr(storage_events, "object_arrived", fail_for_one)
     answer = send_signed(notification(stored.key, "x"))

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.knowledge import leases
+from apps.knowledge import dispatch, leases
 from apps.knowledge.importing import folder_import, importer
 from apps.knowledge.knowledge_bases import create_knowledge_base
 from apps.knowledge.management.commands import import_folder
@@ -22,6 +24,7 @@ from apps.knowledge.search import search
 from apps.knowledge.storage import object_store
 from apps.knowledge.storage.contracts import StoreFull, StoreUnavailable
 from apps.knowledge.sweep import sweep
+from apps.knowledge.uploads import take_upload
 from apps.orgs.models import Membership
 from apps.orgs.scope import system_scope, tenant_scope
 from tests.knowledge.importing.conftest import Library
@@ -169,12 +172,11 @@ def test_folder_that_becomes_a_link_while_it_is_imported_leads_nowhere(
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.txt").write_bytes(b"of no business here")
-    known_files = import_folder.known_files
 
     def swap(*args: Any) -> Any:  # after the folder was looked through
         (library.folder / "d").rename(tmp_path / "aside")
         (library.folder / "d").symlink_to(outside)
-        return known_files(*args)
+        return importer.known_files(*args)
 
     monkeypatch.setattr(import_folder, "known_files", swap)
     done = library.run()
@@ -277,12 +279,11 @@ def test_what_a_sweep_took_meanwhile_is_not_queued_twice(
     library: Library, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("a.txt", b"words")
-    take = importer.take_upload
 
     def after_another(file: File) -> bool:
         with system_scope("test"):
-            assert take(File.objects.get(pk=file.pk))
-        return take(file)
+            assert take_upload(File.objects.get(pk=file.pk))
+        return take_upload(file)
 
     monkeypatch.setattr(importer, "take_upload", after_another)
     assert library.run().output == "Done: 1 uploaded, 0 skipped.\n"
@@ -311,7 +312,7 @@ def test_wait_tells_what_became_an_error(
 ) -> None:
     write("good.txt", b"words")
     write("bad.pdf", b"not a PDF at all")
-    monkeypatch.setattr(import_folder.time, "sleep", lambda _: run_workers())
+    monkeypatch.setattr(time, "sleep", lambda _: run_workers())
     done = library.run("--wait")
     assert done.exit_code == 1
     assert "error      docs/bad.pdf: The file says it is a PDF document" in done.output
@@ -324,18 +325,16 @@ def test_interrupted_import_says_how_far_it_came(
     for number in range(20):
         write(f"{number:02}.txt", b"words")
     imported: list[str] = []
-    import_file = folder_import.import_file
 
     def counted(*args: Any, **options: Any) -> Any:
         imported.append(args[0].import_path)
-        return import_file(*args, **options)
+        return importer.import_file(*args, **options)
 
     def interrupt(*args: Any, **options: Any) -> Any:
         if len(imported) >= 5:
             raise KeyboardInterrupt
         return wait(*args, **options)
 
-    wait = folder_import.wait
     with monkeypatch.context() as patch:
         patch.setattr(folder_import, "import_file", counted)
         patch.setattr(folder_import, "wait", interrupt)
@@ -362,7 +361,7 @@ def test_import_without_a_broker_sends_nothing_and_the_next_sweep_everything(
 ) -> None:
     write("a.txt", b"words")
     with monkeypatch.context() as patch:
-        patch.setattr(folder_import.dispatch, "queued_messages", lambda: None)
+        patch.setattr(dispatch, "queued_messages", lambda: None)
         done = library.run()
     assert done.output.startswith("No broker answers")
     assert run_workers() == 0

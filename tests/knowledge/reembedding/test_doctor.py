@@ -56,7 +56,7 @@ def test_files_of_an_earlier_revision_of_the_model_are_told_and_reembedded(
 ) -> None:
     upgraded = runtime.collection_of(MINILM).replace("0.1", "0.3")
     with monkeypatch.context() as patch:
-        for module in (runtime, reembedding, doctor.models):  # type: ignore[attr-defined]
+        for module in (runtime, reembedding, doctor.models):
             patch.setattr(module, "collection_of", {MINILM: upgraded}.__getitem__)
         report = _examine(tenant)
         assert {kind: finding.found for kind, finding in report.findings.items()} == {Kind.NOT_REEMBEDDED: 3}

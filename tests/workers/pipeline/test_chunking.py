@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -257,10 +258,10 @@ def test_chunks_stream() -> None:
     """A chunk is given away before the page after the next one is asked for."""
     asked = []
 
-    def pages() -> "list[ParsedPage]":  # type: ignore[misc]
+    def pages() -> Iterator[ParsedPage]:
         for number in range(1, 100):
             asked.append(number)
-            yield ParsedPage(number, 99, (paragraph(words(39)),))  # type: ignore[misc]
+            yield ParsedPage(number, 99, (paragraph(words(39)),))
 
     next(chunk_pages(pages(), WordTokenizer(40)))
     assert asked == [1, 2]

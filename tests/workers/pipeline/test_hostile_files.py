@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from apps.knowledge.media_types import find_by_file_name
+from tests.fixtures import documents
 from tests.fixtures import hostile_files as hostile
 from tests.workers.pipeline.parsing.conftest import options_with
 from workers.pipeline.detection import detect
@@ -75,7 +76,7 @@ def read(path: Path, file_name: str) -> str:
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, psutil.Process]]:
     """The worker and its zygote, after each has read something of every kind."""
     path = tmp_path_factory.mktemp("warm") / "file"
-    for content, name in [(b"Words.", "a.txt"), (hostile.documents.pdf(1), "a.pdf")]:
+    for content, name in [(b"Words.", "a.txt"), (documents.pdf(1), "a.pdf")]:
         path.write_bytes(content)
         assert read(path, name) == READY
     yield psutil.Process(), psutil.Process(zygote.pid)

@@ -164,7 +164,7 @@ def test_errors_have_one_envelope(
 
 def test_unknown_fields_are_ignored_and_wrong_types_named(acme: Door) -> None:
     """“Unknown request fields are ignored; wrong types are a 400 that names the field”."""
-    right = {
+    right: dict[str, dict[str, object]] = {
         "/knowledgebases": {"title": "a", "llmDescription": "b", "type": "ORGANIZATION"},
         "/agents": {"name": "a", "instructions": "b", "tools": [], "knowledgeBaseIds": []},
         "/api-keys": {"name": "a"},

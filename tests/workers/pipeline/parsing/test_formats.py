@@ -11,7 +11,7 @@ from apps.knowledge import media_types
 from tests.fixtures import documents
 from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
-from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.blocks import BlockKind, ParsedPage
 from workers.pipeline.parsing.sanitize import sanitize
 
 pytestmark = pytest.mark.once
@@ -20,7 +20,7 @@ TITLE, PARAGRAPH, ITEM = BlockKind.TITLE, BlockKind.PARAGRAPH, BlockKind.LIST_IT
 TABLE, CODE = BlockKind.TABLE, BlockKind.CODE
 
 
-def outline(pages: list) -> list[tuple[BlockKind, int | None, str]]:  # type: ignore[type-arg]
+def outline(pages: list[ParsedPage]) -> list[tuple[BlockKind, int | None, str]]:
     return [(block.kind, block.level, block.text) for block in blocks_of(pages)]
 
 

@@ -6,12 +6,12 @@ from apps.knowledge import media_types
 from tests.fixtures import office
 from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
-from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.blocks import BlockKind, ParsedPage
 
 pytestmark = pytest.mark.once
 
 
-def outline(pages: list) -> list[tuple[str, str]]:  # type: ignore[type-arg]
+def outline(pages: list[ParsedPage]) -> list[tuple[str, str]]:
     return [(block.kind.value, block.text) for block in blocks_of(pages)]
 
 

@@ -14,7 +14,7 @@ from workers.pipeline.errors import (
     ParserCrashed,
     PasswordProtected,
 )
-from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.blocks import BlockKind, ParsedPage
 
 pytestmark = pytest.mark.once
 
@@ -44,7 +44,7 @@ MAIN_PARTS = {
 }
 
 
-def outline(pages: list) -> list[tuple[BlockKind, int | None, str]]:  # type: ignore[type-arg]
+def outline(pages: list[ParsedPage]) -> list[tuple[BlockKind, int | None, str]]:
     return [(block.kind, block.level, block.text) for block in blocks_of(pages)]
 
 

@@ -1,5 +1,7 @@
 """What a PDF page is read as: the order of its lines, tables set by white space, and what is not on the page."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ TABLE = [
 
 
 def rows_at(
-    rows: list[tuple[str, ...]], columns: tuple[int, ...], top: int = 740
+    rows: Sequence[tuple[str, ...]], columns: tuple[int, ...], top: int = 740
 ) -> list[tuple[float, float, str]]:
     return [
         (x, top - 14 * number, cell)

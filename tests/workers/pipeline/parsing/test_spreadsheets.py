@@ -8,13 +8,13 @@ from apps.knowledge import media_types
 from tests.fixtures import documents, office
 from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
-from workers.pipeline.parsing.blocks import BlockKind
+from workers.pipeline.parsing.blocks import BlockKind, ParsedPage
 from workers.pipeline.parsing.number_format import show
 
 pytestmark = pytest.mark.once
 
 
-def lines(pages: list) -> list[str]:  # type: ignore[type-arg]
+def lines(pages: list[ParsedPage]) -> list[str]:
     return [block.text for block in blocks_of(pages)]
 
 
