@@ -190,8 +190,8 @@ class VectorIndex(Protocol):
     def candidates(self, scope: SearchScope, query: EncodedQuery, *, per_leg: int) -> list[Candidate]:
         """Return the union of the ``per_leg`` best points of each leg, every one with both true scores.
 
-        BM25's document frequencies are those of the scope's organization, hidden revisions left out: neither
-        another tenant's documents nor a revision being written move these scores. A scope without a
+        BM25's document frequencies are those of the scope's knowledge bases, hidden revisions left out: neither
+        documents that the caller may not see nor a revision being written move these scores. A scope without a
         knowledge base finds nothing.
         """
 

@@ -87,7 +87,7 @@ def count_filter(
 
 def scope_filter(scope: SearchScope) -> PointFilter:
     """Return what a search may see; an empty list of knowledge bases, or of files, sees nothing."""
-    more = [Match(payload.KNOWLEDGE_BASE, tuple(filter(None, scope.knowledge_base_ids)))]
+    more = []
     if scope.file_ids is not None:
         more.append(Match(payload.FILE, tuple(filter(None, scope.file_ids))))
     if scope.tags:
@@ -96,13 +96,15 @@ def scope_filter(scope: SearchScope) -> PointFilter:
         Match(payload.METADATA, (payload.metadata_keyword(key, value),))
         for key, value in scope.metadata.items()
     )
-    return replace(organization_filter(scope.organization_id, *more), must_not=_hidden(scope))
+    corpus = corpus_filter(scope)
+    return replace(corpus, must=(*corpus.must, *more))
 
 
 def corpus_filter(scope: SearchScope) -> PointFilter:
-    """Return the points that BM25 counts documents over: all of the organization's but the hidden ones,
-    so that a file being indexed again does not move the scores of what is seen."""
-    return replace(organization_filter(scope.organization_id), must_not=_hidden(scope))
+    """Return the points that BM25 counts documents over: all of the knowledge bases searched but the hidden ones.
+    What the caller may not see moves no score of what they do, nor does a file being indexed again."""
+    within = Match(payload.KNOWLEDGE_BASE, tuple(filter(None, scope.knowledge_base_ids)))
+    return replace(organization_filter(scope.organization_id, within), must_not=_hidden(scope))
 
 
 def _hidden(scope: SearchScope) -> tuple[Match, ...]:

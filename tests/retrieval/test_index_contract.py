@@ -208,7 +208,7 @@ def test_lists_longer_than_one_answer_are_complete(
     assert len(index.revisions("org-a")) == 12
 
 
-def test_another_tenants_documents_do_not_shift_bm25(index: VectorIndex) -> None:
+def test_documents_that_are_not_searched_do_not_shift_bm25(index: VectorIndex) -> None:
     put(index, address(), "common rare", "common thing", "common place")
 
     def scores() -> dict[PointId, float]:
@@ -217,9 +217,11 @@ def test_another_tenants_documents_do_not_shift_bm25(index: VectorIndex) -> None
 
     before = scores()
     put(index, address("org-b", "kb-b", "file-b"), *[f"rare word {n}" for n in range(50)])
-    assert scores() == pytest.approx(before)
+    assert scores() == pytest.approx(before), "another tenant's"
+    put(index, address("org-a", "kb-private", "file-p"), *[f"rare word {n}" for n in range(50)])
+    assert scores() == pytest.approx(before), "a colleague's, who keeps them to themselves"
     put(index, address(file="file-more"), *[f"rare word {n}" for n in range(50)])
-    assert max(scores().values()) < max(before.values()), "our own do: rare is not rare any more"
+    assert max(scores().values()) < max(before.values()), "those that are: rare is not rare any more"
 
 
 def test_hidden_revision_does_not_shift_bm25(index: VectorIndex) -> None:

@@ -294,11 +294,12 @@ class TenantsAtWork:
     def _bm25(
         self, scope: SearchScope, query: EncodedQuery, seen: Mapping[str, StoredPoint]
     ) -> dict[str, float]:
-        """Document frequencies over the organization's own points, hidden revisions left out."""
+        """Document frequencies over the knowledge bases that are searched, hidden revisions left out."""
         corpus = [
             _terms(point)
             for point in self.points.values()
             if point.where.organization_id == scope.organization_id
+            and point.where.knowledge_base_id in scope.knowledge_base_ids
             and (point.where.file_id, point.where.revision) not in scope.hidden
         ]
         asked = dict(zip(query.sparse.indices, query.sparse.values, strict=True))
