@@ -4,9 +4,9 @@ import logging
 import time
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -25,12 +25,10 @@ from apps.orgs.scope import tenant_scope
 from apps.retrieval import services as retrieval
 from workers.pipeline import surroundings
 from workers.pipeline.endings import Stopping, end_of, write_down
-from workers.stopping import is_stopping, wait_for_stop
+from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 SLICE_SECONDS = 10.0
-OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
-REFUSAL_PAUSE_SECONDS = 5.0
 FULL_QUEUE_PAUSE = timedelta(seconds=30)
 
 
@@ -41,23 +39,18 @@ class _Fault(Exception):
 def copy_next(*, owner: str) -> bool:
     """Work for a while on the copy whose turn it is. False when nothing could be done because something is away:
     the message is to come again."""
-    if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
-        return False
-    try:
-        hold = holds.claim_next(owner=owner)
-        if hold is None:
-            return True
-        with tenant_scope(hold.job.organization_id):
-            try:
-                _work_on(hold, owner)
-            except HoldLost:
-                logger.warning("Copy %s: given up, it was called off or is another worker's", hold.job.pk)
-    except (OperationalError, InterfaceError) as error:
-        logger.error("The database is away: %s", error)
-        surroundings.doubt()
-        wait_for_stop(REFUSAL_PAUSE_SECONDS)
-        return False
-    return True
+    return surroundings.act_when_well(partial(_copy_for_a_while, owner=owner))
+
+
+def _copy_for_a_while(*, owner: str) -> None:
+    hold = holds.claim_next(owner=owner)
+    if hold is None:
+        return
+    with tenant_scope(hold.job.organization_id):
+        try:
+            _work_on(hold, owner)
+        except HoldLost:
+            logger.warning("Copy %s: given up, it was called off or is another worker's", hold.job.pk)
 
 
 def _work_on(hold: Hold, owner: str) -> None:

@@ -20,11 +20,9 @@ from apps.knowledge.reading import FileNotReadyYet
 from apps.orgs.scope import tenant_scope
 from workers.pipeline import surroundings
 from workers.pipeline.endings import write_down
-from workers.stopping import is_stopping, wait_for_stop
+from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
-OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
-REFUSAL_PAUSE_SECONDS = 5.0
 # No run is worked on for longer at a stretch: a slice, and one step of all its rounds and retries. A worker that is
 # stuck for longer is not to be told as well: then another takes the run, and this one changes nothing more.
 HEARTBEAT_SECONDS = 2400.0
@@ -40,19 +38,14 @@ class InternalError(CommonplaceError):
 def carry_out_next(*, owner: str) -> bool:
     """Take the run whose turn it is, and bring it on. False when none could be taken because something that is needed
     is away: the message is to come again."""
-    if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
-        return False
-    try:
-        hold = claims.claim_next(owner=owner)
-        if hold is not None:
-            with tenant_scope(hold.run.organization_id):
-                _bring_on(hold)
-    except (OperationalError, InterfaceError) as error:
-        logger.error("The database is away: %s", error)
-        surroundings.doubt()
-        wait_for_stop(REFUSAL_PAUSE_SECONDS)
-        return False
-    return True
+    return surroundings.act_when_well(partial(_carry_out_one, owner=owner))
+
+
+def _carry_out_one(*, owner: str) -> None:
+    hold = claims.claim_next(owner=owner)
+    if hold is not None:
+        with tenant_scope(hold.run.organization_id):
+            _bring_on(hold)
 
 
 def _bring_on(hold: Hold) -> None:

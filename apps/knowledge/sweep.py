@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -44,18 +44,7 @@ class Swept:
     purged: int
 
     def __bool__(self) -> bool:
-        return any(
-            (
-                self.uploads_taken,
-                self.uploads_expired,
-                self.leases_expired,
-                self.redispatched,
-                self.copies_redispatched,
-                self.attributes_told,
-                self.parts_dropped,
-                self.purged,
-            )
-        )
+        return any(astuple(self))
 
 
 def sweep(*, at_start: bool = False, is_queue_new: bool = False) -> Swept:

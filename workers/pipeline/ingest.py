@@ -11,14 +11,15 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
 from apps.knowledge import leases, quotas
+from apps.knowledge.attributes import attributes_of
 from apps.knowledge.leases import Lease, LeaseLost
 from apps.knowledge.models import File
 from apps.knowledge.statuses import EmbeddingMode
@@ -39,37 +40,25 @@ from workers.pipeline.limits import parse_limits
 from workers.pipeline.parsing.blocks import ParsedPage, ParseOptions
 from workers.pipeline.parsing.process import parse_document
 from workers.pipeline.reuse import content_key, copy_same_content
-from workers.stopping import is_stopping, wait_for_stop
+from workers.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 INDEX_BATCH = 64  # chunks embedded and written at a time, at most
 FIRST_BATCH, SMALLEST_BATCH = 32, 4
-OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
-REFUSAL_PAUSE_SECONDS = 5.0  # before a message goes back because the database failed under way
 SHOW_PROGRESS_SECONDS = 0.5  # how often a moving progress is written
 
 
 def ingest_next(*, owner: str) -> bool:
-    """Take the file whose turn it is, whoever's it is, and bring it to its end.
+    """Take the file whose turn it is, whoever's it is, and bring it to its end. False when none could be taken because
+    something that is needed is away: the message is to come again."""
+    return surroundings.act_when_well(partial(_ingest_one, owner=owner))
 
-    False when none could be taken because something that is needed is away: the message is to come again. That
-    takes ``OUTAGE_WAIT_SECONDS``, or ``REFUSAL_PAUSE_SECONDS``, so that messages do not go round and round.
-    """
-    # Before the claim, and the model with it: a process loads it once, and a lease must not wait for that.
-    if not surroundings.wait_until_well(timeout_seconds=OUTAGE_WAIT_SECONDS):
-        return False
-    try:
-        while (turn := next_turn()) is not None:
-            with tenant_scope(turn.organization_id):
-                if ingest_file(turn.file_id, owner=owner):
-                    break  # one message, one file; another worker's claim came first in the other case
-    except (OperationalError, InterfaceError) as error:
-        logger.error("The database is away: %s", error)
-        surroundings.doubt()
-        # It may answer and yet take nothing: its disk is full, it is locked, or a migration is missing.
-        wait_for_stop(REFUSAL_PAUSE_SECONDS)
-        return False
-    return True
+
+def _ingest_one(*, owner: str) -> None:
+    while (turn := next_turn()) is not None:
+        with tenant_scope(turn.organization_id):
+            if ingest_file(turn.file_id, owner=owner):
+                return  # one message, one file; another worker's claim came first in the other case
 
 
 def ingest_file(file_id: str, *, owner: str) -> bool:
@@ -198,7 +187,7 @@ class _Attempt:
                 yield page
 
     def _index(self, chunks: Generator[Chunk, None, None]) -> None:
-        attributes = FileAttributes(tags=tuple(self.file.tags), metadata=self.file.metadata)
+        attributes = attributes_of(self.file)
         batch: list[Chunk] = []
         with closing(chunks):  # which ends the child process
             for chunk in chunks:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from apps.events.models import Event
+from apps.knowledge.attributes import attributes_of
 from apps.knowledge.contents import ContentKey, find_same_content
 from apps.knowledge.leases import Lease
 from apps.knowledge.models import File
 from apps.knowledge.statuses import FileStatus
 from apps.retrieval import services as retrieval
-from apps.retrieval.passages import FileAttributes
 from workers.pipeline.parsing.blocks import ParseOptions
 from workers.pipeline.recipe import recipe_of
 
@@ -54,7 +54,7 @@ def copy_same_content(lease: Lease, content: ContentKey, *, prove_life: Callable
             revision=source.live_revision,
         ),
         lease.address,
-        FileAttributes(tags=tuple(lease.file.tags), metadata=lease.file.metadata),
+        attributes_of(lease.file),
         after_batch=lambda _: prove_life(),
     )
     if copied != source.chunk_count or not _is_unchanged(source):

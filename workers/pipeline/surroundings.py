@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -22,6 +23,8 @@ from workers.stopping import wait_for_stop
 
 logger = logging.getLogger(__name__)
 
+OUTAGE_WAIT_SECONDS = 60.0  # how long a message waits with its worker for what is away, before it goes back
+REFUSAL_PAUSE_SECONDS = 5.0  # before a message goes back because the database failed under way
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 8.0  # between two looks; it doubles
 PROBE_KEY = "orgs/probe"  # nothing has this key; a store that says so is well
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
@@ -43,14 +46,33 @@ def doubt() -> None:
     _well.clear()
 
 
-def wait_until_well(*, timeout_seconds: float) -> bool:
+def act_when_well(act: Callable[[], object]) -> bool:
+    """Do one message's work when nothing that it needs is away.
+
+    False when something is, or the database fails under way: the message is to come again. That takes
+    ``OUTAGE_WAIT_SECONDS``, or ``REFUSAL_PAUSE_SECONDS``, so that messages do not go round and round.
+    """
+    if not _wait_until_well():
+        return False
+    try:
+        act()
+    except (OperationalError, InterfaceError) as error:
+        logger.error("The database is away: %s", error)
+        doubt()
+        # It may answer and yet take nothing: its disk is full, it is locked, or a migration is missing.
+        wait_for_stop(REFUSAL_PAUSE_SECONDS)
+        return False
+    return True
+
+
+def _wait_until_well() -> bool:
     """True at once where there is no doubt; else when everything answers, and False when it did not in time, or
     when the worker is told to stop."""
     fault = _find_fault()
     if fault is None:
         return True
     logger.error("No file is taken: %s", fault.message)
-    deadline = time.monotonic() + timeout_seconds
+    deadline = time.monotonic() + OUTAGE_WAIT_SECONDS
     pause = FIRST_PAUSE_SECONDS
     while time.monotonic() + pause < deadline and not wait_for_stop(pause):
         if _find_fault() is None:

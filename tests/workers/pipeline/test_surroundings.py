@@ -34,8 +34,8 @@ class DiskUsage(NamedTuple):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One look, and the message goes back; after each test there is nothing to doubt."""
-    monkeypatch.setattr(ingest, "OUTAGE_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(ingest, "REFUSAL_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(surroundings, "OUTAGE_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(surroundings, "REFUSAL_PAUSE_SECONDS", 0.0)
     surroundings.doubt()
     yield
     surroundings.doubt()
@@ -98,7 +98,7 @@ def test_database_that_answers_and_takes_nothing_is_not_asked_without_a_pause(
     tenant: Tenant, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload("a.txt", b"Words to be found.", "text/plain")
-    monkeypatch.setattr(ingest, "REFUSAL_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(surroundings, "REFUSAL_PAUSE_SECONDS", 0.5)
     monkeypatch.setattr(leases, "claim", _raise(OperationalError("database or disk is full")))
     started = time.monotonic()
     with pytest.raises(Reject):
