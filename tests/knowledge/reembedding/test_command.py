@@ -45,10 +45,30 @@ def test_command_watches_until_it_is_done(tenant: Tenant, animals: list[File]) -
     assert base_of(tenant).embedding_model == E5
 
 
+@pytest.mark.usefixtures("workers_go_on")
+def test_command_tells_how_far_they_are_where_there_is_no_terminal(
+    tenant: Tenant, animals: list[File], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "TELL_SECONDS", 0.0)
+    _reembed("--model", E5, "--all", "--no-wait")
+    told = _reembed("--model", E5, "--all")
+    assert "0 of 3 files, 0 passages." in told and "3 of 3 files, 3 passages." in told
+
+
+def test_command_run_again_says_that_it_is_done(
+    tenant: Tenant, animals: list[File], run_workers: Run
+) -> None:
+    _reembed("--model", E5, "--all", "--no-wait")
+    run_workers()
+    done = state_of(tenant)
+    assert _reembed("--model", E5, "--all") == f"{tenant.library.pk}: has {E5} already.\n"
+    assert state_of(tenant).pk == done.pk, "nothing was asked for"
+
+
 def test_command_cancels(tenant: Tenant, animals: list[File], run_workers: Run) -> None:
     which = ("--model", E5, "--organization", tenant.organization.pk)
     _reembed(*which, "--no-wait")
-    assert "1 were cancelled" in _reembed(*which, "--cancel")
+    assert "Cancelled: 1 of 1." in _reembed(*which, "--cancel")
     run_workers()
     assert base_of(tenant).embedding_model != E5
 

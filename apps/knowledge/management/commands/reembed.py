@@ -1,8 +1,9 @@
+import sys
 import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from tqdm import tqdm
 
 from apps.base.errors import CommonplaceError
@@ -10,10 +11,12 @@ from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
 from apps.knowledge.reembedding.requests import cancel, reembed
 from apps.orgs.scope import system_scope, tenant_scope
+from apps.retrieval import services as retrieval
 from apps.retrieval.embedding.registry import MODELS
 
 NOT_ALL, INTERRUPTED = 1, 130
 POLL_SECONDS = 1.0
+TELL_SECONDS = 10.0  # between two lines about the progress, where there is no terminal to draw it on
 STILL_SECONDS = 120.0  # without any progress, after which it is said that perhaps nobody works
 
 
@@ -49,19 +52,24 @@ class Command(BaseCommand):
         for base in bases:
             with tenant_scope(base.organization_id):
                 try:
+                    if _is_done(base, options["model"]):
+                        self.stdout.write(f"{base.pk}: has {options['model']} already.")
+                        continue
                     wishes.append(reembed(base, options["model"]).pk)
                 except CommonplaceError as error:
                     refused += 1
                     self.stderr.write(f"{base.pk} {base.title!r}: {error.message}")
-        self.stdout.write(f"{len(wishes)} knowledge bases are being re-embedded by {options['model']}.")
+        if wishes:
+            self.stdout.write(f"Being re-embedded by {options['model']}: {len(wishes)} of {len(bases)}.")
         failed = 0
-        if options["is_waiting"]:
+        if options["is_waiting"] and wishes:
             try:
                 failed = self._watch(wishes)
             except KeyboardInterrupt:
-                raise CommandError("The workers go on.", returncode=INTERRUPTED) from None
+                self.stdout.write("The workers go on; run this again to watch them.")
+                sys.exit(INTERRUPTED)
         if refused or failed:
-            raise CommandError(f"{refused + failed} were not switched.", returncode=NOT_ALL)
+            raise CommandError(f"Not switched: {refused + failed} of {len(bases)}.", returncode=NOT_ALL)
 
     def _cancel(self, bases: list[KnowledgeBase], model: str) -> None:
         cancelled = 0
@@ -70,22 +78,27 @@ class Command(BaseCommand):
                 if base.reembeddings.filter(status__in=UNFINISHED, to_model=model).exists():
                     cancel(base)
                     cancelled += 1
-        self.stdout.write(f"{cancelled} were cancelled.")
+        self.stdout.write(f"Cancelled: {cancelled} of {len(bases)}.")
 
     def _watch(self, wishes: list[int]) -> int:
         """Until all have ended; returns how many without success."""
         told: set[int] = set()
-        still_since = time.monotonic()
-        with tqdm(total=None, unit="file", file=self.stderr, disable=None) as bar:
+        still_since = told_at = time.monotonic()
+        # tqdm writes to the real stderr; without a terminal there are lines instead.
+        with tqdm(total=None, unit="file", disable=None) as bar:
             while True:
                 with system_scope("reembed"):
                     rows = list(Reembedding.objects.filter(pk__in=wishes))
-                done = sum(row.files_done for row in rows)
+                done, total = sum(row.files_done for row in rows), sum(row.files_total for row in rows)
+                passages = sum(row.chunks_done for row in rows)
                 if done != bar.n:
                     still_since = time.monotonic()
-                bar.total, bar.n = sum(row.files_total for row in rows), done
-                bar.set_postfix(chunks=sum(row.chunks_done for row in rows), refresh=False)
+                bar.total, bar.n = total, done
+                bar.set_postfix(passages=passages, refresh=False)
                 bar.refresh()
+                if bar.disable and time.monotonic() - told_at > TELL_SECONDS:
+                    told_at = time.monotonic()
+                    self.stdout.write(f"{done} of {total} files, {passages} passages.")
                 for row in rows:
                     if row.status not in UNFINISHED and row.pk not in told:
                         told.add(row.pk)
@@ -103,6 +116,14 @@ class Command(BaseCommand):
                         file=self.stderr,
                     )
                 time.sleep(POLL_SECONDS)
+
+
+def _is_done(base: KnowledgeBase, model: str) -> bool:
+    """Whether searches read the model's vectors of every passage; the index may hold those of its earlier revision."""
+    if base.embedding_model != model or base.reembeddings.filter(status__in=UNFINISHED).exists():
+        return False
+    expected = base.files.filter(live_revision__gt=0).aggregate(chunks=Sum("chunk_count"))["chunks"] or 0
+    return expected == retrieval.count_vectors(base.organization_id, knowledge_base_id=base.pk, model=model)
 
 
 def _chosen(options: dict[str, Any]) -> QuerySet[KnowledgeBase]:
