@@ -1,16 +1,14 @@
 """The embedding model under ONNX Runtime: PyTorch's float32, quicker, and free of PyTorch once converted."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from apps.retrieval.contracts import FloatArray
-from apps.retrieval.embedding.conversion import converted_folder
+from apps.retrieval.embedding.conversion import converted_folder, fingerprint
 from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.embedding.tokenization import TokenBatch
 from apps.retrieval.errors import EmbedderUnavailable
@@ -27,7 +25,8 @@ class OnnxBackend:
 
     def __init__(self, model: EmbeddingModel, *, threads: int, cache_folder: Path) -> None:
         """``threads`` = 0 means one per core. Converts the model on first use: some seconds, once."""
-        folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=_fingerprint())
+        found = fingerprint(CONVERTER_FILES, CONVERTED_WITH)
+        folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=found, kind="onnx-")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         # Threads that wait in a loop take the processor from the parser and the web server.
@@ -51,11 +50,3 @@ class OnnxBackend:
         tokens = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         (embedding,) = self._session.run(["sentence_embedding"], tokens)
         return np.asarray(embedding, dtype=np.float32)
-
-
-def _fingerprint() -> str:
-    """Sum up what the conversion depends on: the packages, and the converter itself."""
-    facts = [f"{name}={metadata.version(name)}" for name in CONVERTED_WITH]
-    sources = (Path(__file__).with_name(name) for name in CONVERTER_FILES)
-    facts += [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
-    return "onnx-" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

@@ -1,15 +1,13 @@
 """The model as converted for OpenVINO: once per model, package versions and kind of processor."""
 
-import hashlib
 import json
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import openvino
 
-from apps.retrieval.embedding.conversion import converted_folder
+from apps.retrieval.embedding.conversion import converted_folder, fingerprint
 from apps.retrieval.embedding.model import EmbeddingModel
 from apps.retrieval.errors import EmbedderUnavailable
 
@@ -28,22 +26,14 @@ class ConvertedModel:
 
 def converted_model(model: EmbeddingModel, cache_folder: Path, core: openvino.Core) -> ConvertedModel:
     """Return the model converted for this machine, converting it first when need be. Raises EmbedderUnavailable."""
-    folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=_fingerprint(core))
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), _processor_flags()
+    found = fingerprint(CONVERTER_FILES, CONVERTED_WITH, *processor)
+    folder = converted_folder(model, cache_folder, converter=CONVERTER, fingerprint=found)
     try:
         properties = json.loads((folder / "compile.json").read_text())
     except OSError as error:
         raise EmbedderUnavailable(f"The model's folder cannot be used: {error.strerror}.") from error
     return ConvertedModel(folder / "model.xml", properties)
-
-
-def _fingerprint(core: openvino.Core) -> str:
-    """Sum up what the conversion depends on: the packages, the converter itself, the processor's abilities."""
-    facts = [f"{name}={metadata.version(name)}" for name in CONVERTED_WITH]
-    sources = (Path(__file__).with_name(name) for name in CONVERTER_FILES)
-    facts += [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
-    facts.append(core.get_property("CPU", "FULL_DEVICE_NAME"))
-    facts.append(_processor_flags())
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def _processor_flags() -> str:
