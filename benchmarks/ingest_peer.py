@@ -22,13 +22,13 @@ from typing import Any
 import psutil
 
 from apps.retrieval.embedding.registry import embedding_model
+from apps.retrieval.splitting import OVERLAP_TOKENS
 from benchmarks import bare, report
 from benchmarks.client import Client
 from benchmarks.documents import Corpus, collection_corpus, find_collection, folder_corpus, made_corpus
 from benchmarks.ingest import Outcome, ingest
 from benchmarks.live_server import LiveServer, temporary_server
 from benchmarks.long_documents import resident_bytes
-from workers.pipeline.chunking import OVERLAP_TOKENS
 
 PEER = Path(__file__).with_name("peers") / "llamaindex.py"
 TEXT_FORMATS = {"txt", "md", "html"}

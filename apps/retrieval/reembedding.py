@@ -6,13 +6,11 @@ from itertools import accumulate
 
 from apps.retrieval.contracts import Embedder, EncodedChunk, VectorIndex
 from apps.retrieval.embedding.registry import MODELS
-from apps.retrieval.passages import PATH_SEPARATOR, Chunk, FileAttributes, RevisionAddress
+from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
 from apps.retrieval.runtime import collection_of, every_index, get_embedder, get_index, get_sparse_encoder
-from apps.retrieval.splitting import MeasuredText
+from apps.retrieval.splitting import MeasuredText, fit_path, overlap_of
 
 BATCH = 32  # chunks embedded and written at a time: a lease is renewed between two
-MAX_PATH_SHARE = 0.4  # of the window, for the headings above a chunk; then the outer ones go
-OVERLAP_TOKENS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +80,13 @@ def reembed_revision(
 def cut_to_window(chunk: Chunk, embedder: Embedder) -> list[Chunk]:
     """The chunk, if the model sees all of it; else its text in pieces that fit, each with what fits of the headings
     above it. All pieces have the chunk's ordinal and pages; their offsets are exact."""
-    window = embedder.window_tokens
-    if len(embedder.token_spans(chunk.text_to_embed)) <= window:
+    if len(embedder.token_spans(chunk.text_to_embed)) <= embedder.window_tokens:
         return [chunk]
-    path = chunk.heading_path
-    while path and _tokens(PATH_SEPARATOR.join(path), embedder) > MAX_PATH_SHARE * window:
-        path = path[1:]
-    room = window - _tokens(PATH_SEPARATOR.join(path), embedder)
-    measured = MeasuredText(chunk.text, embedder.token_spans(chunk.text))
+    path, path_tokens = fit_path(chunk.heading_path, embedder)
+    room = embedder.window_tokens - path_tokens
+    pieces = MeasuredText(chunk.text, embedder).pieces(
+        first_budget=room, budget=room, overlap=overlap_of(embedder)
+    )
     return [
         replace(
             chunk,
@@ -98,7 +95,7 @@ def cut_to_window(chunk: Chunk, embedder: Embedder) -> list[Chunk]:
             char_start=chunk.char_start + piece.start,
             char_end=chunk.char_start + piece.end,
         )
-        for piece in measured.pieces(first_budget=room, budget=room, overlap=OVERLAP_TOKENS)
+        for piece in pieces
     ]
 
 
@@ -153,7 +150,3 @@ def _with_terms(whole: EncodedChunk, pieces: list[Chunk], first_ordinal: int) ->
             else get_sparse_encoder().encode_passage(piece.text_to_embed, piece.language)
         )
         yield replace(whole, chunk=replace(piece, ordinal=ordinal), sparse=sparse)
-
-
-def _tokens(text: str, embedder: Embedder) -> int:
-    return len(embedder.token_spans(text))

@@ -91,6 +91,25 @@ def test_headings_that_leave_no_room_go_from_outside(source: RevisionAddress) ->
     assert first.heading_path == ("Mooring",)
 
 
+def test_headings_are_cut_where_they_leave_no_room() -> None:
+    embedder = get_embedder(MINILM)
+    title = "An endless title about everything " * 20
+    for piece in cut_to_window(Chunk(0, LONG, heading_path=(title,)), embedder):
+        assert piece.heading_path[0]
+        assert title.startswith(piece.heading_path[0])
+        assert len(embedder.token_spans(piece.text_to_embed)) <= embedder.window_tokens
+
+
+def test_pieces_fit_where_a_letter_is_several_tokens() -> None:
+    embedder = get_embedder(MINILM)
+    text = ("대한민국의 헌법은 국가의 기본 법으로 통치 조직과 통치 작용의 원리를 정한다. " * 20).strip()
+    pieces = cut_to_window(Chunk(0, text, heading_path=("헌법",)), embedder)
+    assert len(pieces) > 4
+    for piece in pieces:
+        assert piece.text == text[piece.char_start : piece.char_end]
+        assert len(embedder.token_spans(piece.text_to_embed)) <= embedder.window_tokens
+
+
 def test_source_that_is_gone_is_told_by_its_count(source: RevisionAddress) -> None:
     services.delete_revision(source)
     assert reembed_revision(source, _target(source), FileAttributes()) == Reembedded(0, 0)

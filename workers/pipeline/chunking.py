@@ -7,33 +7,16 @@ and none is doubled but the overlap of two pieces of one long block.
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from apps.retrieval.passages import PATH_SEPARATOR, Chunk
-from apps.retrieval.splitting import MeasuredText
+from apps.retrieval.passages import Chunk
+from apps.retrieval.splitting import MeasuredText, Tokenizer, cut_text, fit_path, overlap_of
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 from workers.pipeline.parsing.sanitize import collapse, sanitize
 
 SEPARATOR = "\n\n"
-OVERLAP_TOKENS = 24
-# The heading path may take so much of the window; then its outer titles go, and then it is cut.
-MAX_PATH_SHARE = 0.4
 # What is said about the whole document stands above all titles: cut to so many tokens, and this share of the window.
 MAX_ABOUT_TOKENS = 48
 MAX_ABOUT_SHARE = 0.2
-
-
-class Tokenizer(Protocol):
-    """What chunking asks of an embedder.
-
-    ``window_tokens`` is what its model can take of text, without the tokens the model adds by itself.
-    ``token_spans`` gives the (start, end) character offsets of a text's tokens, in order.
-    """
-
-    @property
-    def window_tokens(self) -> int: ...
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]: ...
 
 
 def document_text(pages: Iterable[ParsedPage]) -> str:
@@ -42,11 +25,7 @@ def document_text(pages: Iterable[ParsedPage]) -> str:
 
 
 def chunk_pages(
-    pages: Iterable[ParsedPage],
-    tokenizer: Tokenizer,
-    *,
-    about: str = "",
-    overlap_tokens: int = OVERLAP_TOKENS,
+    pages: Iterable[ParsedPage], tokenizer: Tokenizer, *, about: str = ""
 ) -> Generator[Chunk, None, None]:
     """The document's chunks, as its pages arrive; holds no more than one page and one chunk.
 
@@ -54,9 +33,9 @@ def chunk_pages(
     embedded with each chunk, and part of no chunk's text.
 
     ``chunk.text == document_text(pages)[chunk.char_start:chunk.char_end]``, and ``chunk.text_to_embed`` fits
-    the tokenizer's window. Every block's text is tokenized once.
+    the tokenizer's window. Every block's text is tokenized once, and a piece of one again that is cut within a word.
     """
-    yield from _Chunker(tokenizer, collapse(sanitize(about)), overlap_tokens).run(pages)
+    yield from _Chunker(tokenizer, collapse(sanitize(about))).run(pages)
 
 
 @dataclass(slots=True)
@@ -77,14 +56,14 @@ class _Open:
 
 
 class _Chunker:
-    def __init__(self, tokenizer: Tokenizer, about: str, overlap_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, about: str) -> None:
         self._tokenizer = tokenizer
         self._window = tokenizer.window_tokens
         if self._window < 8:
             raise ValueError(f"A window of {self._window} tokens is too small to chunk for.")
-        self._overlap = min(overlap_tokens, self._window // 8)
+        self._overlap = overlap_of(tokenizer)
         about_tokens = min(MAX_ABOUT_TOKENS, int(self._window * MAX_ABOUT_SHARE))
-        self._about = self._cut(about, about_tokens) if about else ""
+        self._about = cut_text(about, tokenizer, about_tokens) if about else ""
         self._titles: list[tuple[int, str]] = []  # (level, text) of the sections we are in, outermost first
         self._path: tuple[str, ...] = ()
         self._path_tokens = 0
@@ -100,7 +79,7 @@ class _Chunker:
         yield from self._close()
 
     def _add(self, block: Block, page: ParsedPage) -> Iterator[Chunk]:
-        measured = MeasuredText(block.text, self._tokenizer.token_spans(block.text))
+        measured = MeasuredText(block.text, self._tokenizer)
         offset = self._position
         self._position += len(block.text) + len(SEPARATOR)
         is_title = block.kind is BlockKind.TITLE
@@ -145,30 +124,10 @@ class _Chunker:
         self._set_path()
 
     def _set_path(self) -> None:
-        """What is said of the document and the titles above what comes next. The titles are shortened from
-        outside until they leave room for text."""
-        most = int(self._window * MAX_PATH_SHARE)
+        """What is said of the document and the titles above what comes next, as far as there is room for them."""
         about = (self._about,) if self._about else ()
-        titles = [text for _, text in self._titles]
-        tokens = self._measure(*about, *titles)
-        while tokens > most and len(titles) > 1:
-            del titles[0]
-            tokens = self._measure(*about, *titles)
-        if tokens > most and titles:
-            titles = [self._cut(titles[0], most - self._measure(*about, ""))]
-            tokens = self._measure(*about, *titles)
-        self._path, self._path_tokens = (*about, *titles), tokens
-
-    def _measure(self, *path: str) -> int:
-        if not path:
-            return 0
-        joined = PATH_SEPARATOR.join(path)
-        return MeasuredText(joined, self._tokenizer.token_spans(joined)).tokens
-
-    def _cut(self, text: str, tokens: int) -> str:
-        measured = MeasuredText(text, self._tokenizer.token_spans(text))
-        piece = next(measured.pieces(first_budget=max(1, tokens), budget=max(1, tokens), overlap=0))
-        return text[piece.start : piece.end]
+        path = (*about, *(text for _, text in self._titles))
+        self._path, self._path_tokens = fit_path(path, self._tokenizer, kept=len(about))
 
     def _room(self) -> int:
         """The tokens of text that a chunk begun now can hold."""

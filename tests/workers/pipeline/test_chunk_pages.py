@@ -12,7 +12,7 @@ from apps.knowledge.media_types import PDF, PPTX
 from apps.retrieval.passages import Chunk
 from tests.fixtures import documents, office
 from tests.workers.pipeline.parsing.conftest import options_with
-from tests.workers.pipeline.test_chunking import minilm
+from tests.workers.pipeline.test_chunking import tokenizer_of
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.parsing.process import parse_document
 
@@ -66,7 +66,7 @@ def test_chunk_is_found_in_the_pages_it_claims(
     seen = read(content)
     # The presentation ends with a slide of figures, which the other reader does not read.
     pages = [page for page in parse_document(path, media_type, options_with()) if (page.number or 0) <= PAGES]
-    chunks = list(chunk_pages(pages, minilm()))
+    chunks = list(chunk_pages(pages, tokenizer_of("all-minilm-l6-v2")))
     for chunk in chunks:
         assert is_in_order(words(chunk.text), words(" ".join(claimed(chunk, seen)))), chunk
         # Its first words are on its first page, its last ones on its last, and these say which page they are of.

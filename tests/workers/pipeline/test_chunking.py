@@ -5,21 +5,17 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.retrieval.embedding.registry import embedding_model
+from apps.retrieval.embedding.registry import MODELS, embedding_model
 from apps.retrieval.embedding.tokenization import ModelTokenizer
 from apps.retrieval.passages import Chunk
-from workers.pipeline.chunking import (
-    MAX_ABOUT_TOKENS,
-    OVERLAP_TOKENS,
-    Tokenizer,
-    chunk_pages,
-    document_text,
-)
+from apps.retrieval.splitting import OVERLAP_TOKENS, Tokenizer
+from workers.pipeline.chunking import MAX_ABOUT_TOKENS, chunk_pages, document_text
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
 
 pytestmark = pytest.mark.once
@@ -81,21 +77,19 @@ _documents = st.lists(st.lists(_blocks, max_size=6), min_size=1, max_size=5).map
 )
 
 
-class MiniLMTokenizer:
-    """The tokenizer of the model itself, without the model."""
+class RealTokenizer:
+    """The tokenizer of a model itself, without the model."""
 
-    window_tokens = 254
-
-    def __init__(self) -> None:
-        self._tokenizer = ModelTokenizer(embedding_model("all-minilm-l6-v2"))
+    def __init__(self, name: str) -> None:
+        model = embedding_model(name)
+        self.window_tokens = model.window_tokens
+        self._tokenizer = ModelTokenizer(model)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return self._tokenizer.spans(text)
 
 
-@cache
-def minilm() -> MiniLMTokenizer:
-    return MiniLMTokenizer()
+tokenizer_of = cache(RealTokenizer)
 
 
 @settings(max_examples=300, deadline=None)
@@ -109,7 +103,7 @@ def test_no_text_is_lost_or_doubled_beyond_the_overlap(
 @settings(max_examples=60, deadline=None)
 @given(_documents, _abouts)
 def test_no_text_is_lost_in_the_tokens_of_the_model(pages: list[ParsedPage], about: str) -> None:
-    check_coverage(pages, minilm(), about)
+    check_coverage(pages, tokenizer_of("all-minilm-l6-v2"), about)
 
 
 def check_coverage(pages: list[ParsedPage], tokenizer: Tokenizer, about: str) -> None:
@@ -135,10 +129,48 @@ def test_what_is_embedded_fits_the_window(pages: list[ParsedPage], window: int, 
     check_window(pages, WordTokenizer(window), about)
 
 
+@pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=60, deadline=None)
-@given(_documents, _abouts)
-def test_what_is_embedded_fits_the_window_of_the_model(pages: list[ParsedPage], about: str) -> None:
-    check_window(pages, minilm(), about)
+@given(pages=_documents, about=_abouts)
+def test_what_is_embedded_fits_the_window_of_the_model(
+    pages: list[ParsedPage], about: str, model: str
+) -> None:
+    check_window(pages, tokenizer_of(model), about)
+
+
+# What tokenizers make several tokens of a letter of, or half a word other tokens than of the whole.
+SCRIPTS = {
+    "Korean": "대한민국의 헌법은 국가의 기본 법으로 통치 조직과 통치 작용의 원리를 정하고 국민의 기본권을 보장한다. ",
+    "Korean without spaces": "대한민국헌법국가기본법통치조직",
+    "Arabic ligatures": "\ufdfa \ufdfb\ufef7 ",
+    "Arabic presentation forms": "\ufecb\ufeae\ufe91\ufef2\ufe94 ",
+    "emoji": "👨‍👩‍👧🙂",
+    "combining marks": "e\u0301\u0323a\u0308\u0304 नमस्ते שָׁלוֹם ",
+    "capitals that become two letters": "İSTANBUL İ ",
+    "fractions and squares": "x½ \u3300\u337f. ",
+    "a word that becomes unknown": "y" * 101 + " ",
+    "digits without end": "0" * 40,
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_makes_a_chunk_longer_than_the_window(script: str, model: str) -> None:
+    text = (SCRIPTS[script] * 2000)[:12_000].strip()
+    pages = one_page(title(text[:1500]), paragraph(text), title("Wehr", 2), paragraph(text[::-1].strip()))
+    check_window(pages, tokenizer_of(model), about=text[:300])
+    check_coverage(pages, tokenizer_of(model), about=text[:300])
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=40, deadline=None)
+@given(parts=st.lists(st.sampled_from([*SCRIPTS.values(), "word ", "第一。", ". "]), min_size=1, max_size=5),
+       seed=st.randoms(use_true_random=False))  # fmt: skip
+def test_no_mixture_of_scripts_makes_a_chunk_longer_than_the_window(
+    parts: list[str], seed: Random, model: str
+) -> None:
+    text = "".join(seed.choices(parts, k=400)).strip()
+    check_window(one_page(title("A title"), paragraph(text)), tokenizer_of(model), about="")
 
 
 def check_window(pages: list[ParsedPage], tokenizer: Tokenizer, about: str) -> None:
