@@ -13,6 +13,7 @@ from django.conf import settings
 from apps.retrieval.contracts import Embedder, SparseEncoder, VectorIndex
 from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.payload import collection_name, dimension_of
+from apps.retrieval.shared_attempt import SharedAttempt
 
 
 class _Closable(Protocol):
@@ -29,13 +30,14 @@ class _PerProcess(Generic[Part]):
         self._make = make
         self._lock = threading.RLock()
         self._parts: dict[str, Part] = {}
+        self._attempts: dict[str, SharedAttempt] = {}
         self._process_id = os.getpid()
         self._inherited: list[dict[str, Part]] = []
 
     def get(self, name: str) -> Part:
         if self._process_id == os.getpid() and (part := self._parts.get(name)) is not None:
             return part
-        with self._lock:
+        with self._attempts.setdefault(name, SharedAttempt(self._lock)).turn():
             if self._process_id != os.getpid():
                 self._inherited.append(self._parts)  # kept: collecting it would close the parent's files
                 self._parts, self._process_id = {}, os.getpid()
@@ -65,6 +67,7 @@ class _PerProcess(Generic[Part]):
     def after_fork(self) -> None:
         """In a child: a lock that another thread of the parent held would never be released."""
         self._lock = threading.RLock()
+        self._attempts = {}
 
 
 def _make_embedder(model: str) -> Embedder:

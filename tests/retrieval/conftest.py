@@ -24,6 +24,15 @@ def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantSe
     server.stop()
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QdrantServer]:
+    """A server of the test's own, which it may stop, have hang, or have refuse."""
+    server = QdrantServer(tmp_path / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(params=["edge", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """A function that opens the test's own collection; a second call is another process's view of it."""

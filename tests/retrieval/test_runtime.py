@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ from apps.retrieval import runtime, services
 from apps.retrieval.contracts import Embedder
 from apps.retrieval.engines.edge import EdgeIndex
 from apps.retrieval.engines.server import ServerIndex
+from apps.retrieval.errors import IndexLocked
 from apps.retrieval.passages import RevisionAddress
-from tests.retrieval.material import MODEL, put
+from tests.retrieval.material import DIMENSION, MODEL, put
 from tests.services.qdrant_server import QdrantServer
 
 
@@ -81,6 +85,34 @@ def test_forked_process_does_not_use_the_parents_parts(fresh: Any) -> None:
         os._exit(0 if runtime.get_embedder(MODEL) is not parents else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert runtime.get_embedder(MODEL) is parents
+
+
+def test_threads_that_wait_for_a_locked_folder_fail_together(
+    fresh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by itself would take as long as one waits for the owner to end, one behind another."""
+
+    def make(collection: str) -> EdgeIndex:
+        return EdgeIndex(folder=tmp_path, collection=collection, dimension=DIMENSION, lock_wait_seconds=0.5)
+
+    monkeypatch.setattr(runtime._indexes, "_make", make)
+    owner = make(runtime.collection_of(MODEL))
+    ready = threading.Barrier(8)
+
+    def ask() -> float:
+        ready.wait()
+        started = time.monotonic()
+        with pytest.raises(IndexLocked, match="in use by another process"):
+            runtime.get_index(MODEL)
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(9) as pool:
+        waiting = [pool.submit(ask) for _ in range(8)]
+        other = pool.submit(runtime._indexes.get, "passages-v1-another-16")
+        assert max(waited.result() for waited in waiting) < 2
+        other.result().check()
+    owner.close()
+    runtime.get_index(MODEL).check()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -31,14 +30,6 @@ from tests.retrieval.material import DIMENSION, address, put
 index = ServerIndex(url=sys.argv[1], api_key=None, collection="shared", dimension=DIMENSION)
 put(index, address(file=sys.argv[2]), f"from {sys.argv[2]}")
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[QdrantServer]:
-    server = QdrantServer(tmp_path / "data")
-    server.start()
-    yield server
-    server.stop()
 
 
 def _open(server: QdrantServer, collection: str = "shared") -> ServerIndex:

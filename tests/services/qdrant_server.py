@@ -3,6 +3,7 @@
 No Qdrant server is to be had as a package. What is real here: qdrant-client and its HTTP, the engine with its
 filters, scores, indexes, quantization and write-ahead log, and that several processes share one index. What is not:
 shards, replicas, authorization, background optimizing, and every call that the product does not make (404).
+It refuses, or hangs, when it is told to.
 
 It can be stopped and started again on the same folder and port, as an index that goes away and comes back:
 in a thread (``QdrantServer``), or as a process: ``python -m tests.services.qdrant_server --port 6333 --dir DIR``.
@@ -13,7 +14,8 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +25,7 @@ from urllib.parse import urlsplit
 from tests.services.qdrant_collections import Collections, NoSuchCollection
 
 Answer = Any
+Refusal = tuple[int, Mapping[str, str], bytes]
 Call = Callable[[Collections, str, dict[str, Any]], Answer]
 ROUTES: dict[tuple[str, str | None], Call] = {
     ("GET", None): lambda store, *_: {"collections": [{"name": name} for name in store.names()]},
@@ -54,6 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.server.refusal is not None:
+            self._write(*self.server.refusal)
+            return
         path = PATH.match(urlsplit(self.path).path)
         call = ROUTES.get((self.command, path["call"])) if path else None
         if path is None or call is None:
@@ -76,9 +82,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the names http.server calls
 
     def _send(self, status: HTTPStatus, document: dict[str, Any]) -> None:
-        content = json.dumps(document).encode()
+        self._write(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+    def _write(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -94,6 +103,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, port: int, folder: Path) -> None:
         self.collections = Collections(folder)
         self.one_at_a_time = threading.Lock()
+        self.refusal: Refusal | None = None
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -148,6 +158,23 @@ class QdrantServer:
             server.collections.close()
         assert self._thread is not None
         self._thread.join()
+
+    @contextmanager
+    def refusing(self, status: int, headers: Mapping[str, str], content: bytes) -> Iterator[None]:
+        """Give every request this answer for a while."""
+        assert self._server is not None
+        self._server.refusal = (status, headers, content)
+        try:
+            yield
+        finally:
+            self._server.refusal = None
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Take every request for a while, and answer none before the end."""
+        assert self._server is not None
+        with self._server.one_at_a_time:
+            yield
 
 
 def main() -> None:

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from apps.retrieval import payload
 from apps.retrieval.contracts import PointId, SettingDifference, SparseVector
 from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
+from apps.retrieval.engines.server_faults import answering
 from apps.retrieval.engines.server_layout import ServerLayout
 from apps.retrieval.errors import IndexUnavailable
 from apps.retrieval.filters import Match, PointFilter
+from apps.retrieval.shared_attempt import SharedAttempt
 
 logger = logging.getLogger(__name__)
-TOO_SLOW_OR_TOO_MANY = (408, 429)
 NOT_FOUND, ALREADY_EXISTS = 404, 409
 
 
@@ -37,8 +38,8 @@ class ServerIndex(HybridIndex):
         super().__init__(collection)
         self._dimension = dimension
         self._layout = layout
-        self._is_prepared = False
-        self._preparing = threading.Lock()
+        self._prepared = threading.Event()
+        self._preparing = SharedAttempt(threading.Lock())
         self._client: QdrantClient | None = QdrantClient(
             url=url, api_key=api_key, timeout=timeout_seconds, check_compatibility=False
         )
@@ -124,32 +125,29 @@ class ServerIndex(HybridIndex):
 
     @contextmanager
     def _connection(self) -> Iterator[QdrantClient]:
-        """Yield the client, the collection being there; turn the server's faults into IndexUnavailable.
+        """Yield the client, the collection being there. Raises IndexUnavailable for a server that cannot answer.
 
-        A request the server calls wrong (4xx) is a fault of ours and passes through, but for the
-        collection having vanished: the next call makes it again.
+        Where the collection has vanished, the next call makes it again.
         """
         client = self._client
         if client is None:
             raise IndexUnavailable("The search index is closed.")
-        try:
-            self._prepare(client)
-            yield client
-        except ResponseHandlingException as error:
-            raise IndexUnavailable from error
-        except UnexpectedResponse as error:
-            status = error.status_code or 500
-            if status == NOT_FOUND:
-                self._is_prepared = False
-            elif status < 500 and status not in TOO_SLOW_OR_TOO_MANY:
+        self._prepare(client)
+        with answering():
+            try:
+                yield client
+            except UnexpectedResponse as error:
+                if error.status_code == NOT_FOUND:
+                    self._prepared.clear()
                 raise
-            raise IndexUnavailable from error
 
     def _prepare(self, client: QdrantClient) -> None:
         """Make the collection and its indexes unless they are there. Several processes may do so at once."""
-        if self._is_prepared:
+        if self._prepared.is_set():
             return
-        with self._preparing:  # a thread that waited here does it once more, to no effect
+        with self._preparing.turn(), answering():
+            if self._prepared.is_set():
+                return
             if client.collection_exists(self._collection):
                 self._tell_differences(client)
             else:
@@ -161,7 +159,7 @@ class ServerIndex(HybridIndex):
             # Each is a no-op where it exists: a process may have died between the collection and these.
             for field in payload.KEYWORD_FIELDS:
                 client.create_payload_index(self._collection, field, _keyword_index(field), wait=True)
-            self._is_prepared = True
+            self._prepared.set()
 
     def _tell_differences(self, client: QdrantClient) -> None:
         if found := self._layout.differences(client, self._collection):
