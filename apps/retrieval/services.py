@@ -154,11 +154,6 @@ def delete_file(organization_id: str, file_id: str) -> None:
         index.delete_file(organization_id, file_id)
 
 
-def delete_knowledge_base(organization_id: str, knowledge_base_id: str) -> None:
-    for index in every_index():
-        index.delete_knowledge_base(organization_id, knowledge_base_id)
-
-
 def delete_organization(organization_id: str) -> None:
     for index in every_index():
         index.delete_organization(organization_id)

@@ -122,7 +122,6 @@ def test_deleted_things_are_found_no_more() -> None:
     services.delete_revision(address())
     services.delete_file("org-a", "file-b")
     assert {p.file_id for p in services.search_passages([scope()], "invoice", limit=9)} == {"file-c"}
-    services.delete_knowledge_base("org-a", "kb-a")
     services.delete_organization("org-a")
     assert services.count_vectors("org-a") == 0
     services.check_index()
