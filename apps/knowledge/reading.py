@@ -51,7 +51,7 @@ def ensure_settled(file: File) -> None:
 
 
 def read_file(file: File) -> FileText:
-    """The live revision, of at most ``MAX_CHUNKS`` chunks. Raises FileNotReadyYet for a file that will have one,
+    """The live revision, its first ``MAX_CHUNKS`` chunks. Raises FileNotReadyYet for a file that will have one,
     Conflict for one that has none, and IndexUnavailable."""
     ensure_settled(file)
     if not file.live_revision:
@@ -62,8 +62,9 @@ def read_file(file: File) -> FileText:
     )
     found = []
     for encoded in retrieval.read_chunks(address):
-        found.append(encoded)
-        if len(found) >= MAX_CHUNKS:
+        if encoded.chunk.ordinal < MAX_CHUNKS:  # they come in no order
+            found.append(encoded)
+        if len(found) == MAX_CHUNKS:
             break
     found.sort(key=lambda encoded: encoded.chunk.ordinal)
     if not found:
