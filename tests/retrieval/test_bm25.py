@@ -71,6 +71,26 @@ def test_marks_that_are_often_left_out_do_not_matter() -> None:
     assert _terms("Zu\u0308rich", "de") == _terms("Zürich", "de")
 
 
+@pytest.mark.parametrize(
+    ("language", "written", "typed"),
+    [
+        ("en", "the \ufb01lter", "filter"),
+        ("zh", "型号ＡＢＣ１２３", "ABC123"),
+        ("ja", "ｶﾞﾗｽの説明", "ガラス"),
+        ("de", "100 m² groß", "m2"),
+        ("de", "5㎏", "5kg"),
+        ("ar", "\ufecb\ufeae\ufe91\ufef2", "عربي"),
+        ("en", "Kleenex™", "kleenex"),
+        ("th", "น\u0e4d\u0e32", "น\u0e33"),
+    ],
+)
+def test_letters_in_another_form_are_the_same_terms(language: str, written: str, typed: str) -> None:
+    terms = _terms(typed, language)
+    assert terms
+    assert terms <= set(_weights(written, language))
+    assert terms <= _terms(written, language)
+
+
 def test_heading_path_is_encoded_with_the_text() -> None:
     chunk = Chunk(ordinal=0, text="It spins.", heading_path=("Engines", "Turbines"))
     (term,) = encoder.encode_query("turbine").indices
