@@ -13,6 +13,7 @@ from apps.orgs.prepared import PreparedQuery
 from apps.orgs.scope import system_scope
 from apps.retrieval import services as retrieval
 from apps.retrieval.passages import Passage, SearchScope
+from apps.retrieval.sanitizing import sanitize
 
 State = dict[str, tuple[str, frozenset[str]]]  # by knowledge base: its embedding model, and its languages
 MAX_LOOKS = 4  # a file would have to be indexed anew during each of them
@@ -71,7 +72,8 @@ def search(
     A file that is being indexed again is seen as it was, until it is seen as it is: never both, never
     neither (docs/decisions/revisions.md). So is a knowledge base whose embedding model is switched.
     """
-    if not knowledge_bases or not query.strip():
+    query = sanitize(query)  # as the passages are: a soft hyphen that was pasted is in none of them
+    if not knowledge_bases or not query:
         return []
     narrowed = {
         "file_ids": None if file_ids is None else tuple(file_ids),

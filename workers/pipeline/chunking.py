@@ -9,9 +9,10 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from apps.retrieval.passages import Chunk
+from apps.retrieval.sanitizing import sanitize
 from apps.retrieval.splitting import MeasuredText, Tokenizer, cut_text, fit_path, overlap_of
 from workers.pipeline.parsing.blocks import Block, BlockKind, ParsedPage
-from workers.pipeline.parsing.sanitize import collapse, sanitize
+from workers.pipeline.parsing.sanitize import collapse
 
 SEPARATOR = "\n\n"
 # What is said about the whole document stands above all titles: cut to so many tokens, and this share of the window.

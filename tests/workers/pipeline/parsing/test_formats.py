@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.knowledge import media_types
+from apps.retrieval.sanitizing import sanitize
 from tests.fixtures import documents
 from tests.workers.pipeline.parsing.conftest import Parse, blocks_of, text_of
 from workers.pipeline.errors import Damaged, LimitExceeded, NoText
 from workers.pipeline.parsing.blocks import BlockKind, ParsedPage
-from workers.pipeline.parsing.sanitize import sanitize
 
 pytestmark = pytest.mark.once
 
