@@ -1,6 +1,8 @@
 """The OpenAPI documents: valid, complete, and true."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,6 +56,21 @@ def test_every_operation_is_told_completely(dialect: Dialect) -> None:
                 for content_type, told in response["content"].items():
                     assert told.get("examples"), (where, status, content_type)
     assert len(set(operation_ids)) == len(operation_ids)
+
+
+@every_dialect
+def test_descriptions_are_for_those_who_call(dialect: Dialect) -> None:
+    """No docstring that was written for those who read the code."""
+    for text in descriptions(document(dialect)):
+        assert not re.search(r"``|docs/|\bDRF\b|serializer|\bself\b|queryset", text, re.IGNORECASE), text
+
+
+def descriptions(node: Any) -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key == "description" and isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list) and key not in {"example", "examples"}:
+            yield from descriptions(value)
 
 
 def test_every_route_is_in_a_document() -> None:

@@ -6,9 +6,10 @@ from rest_framework import serializers
 
 
 class QuickSerializer(serializers.Serializer):
-    """Its fields are those it was declared with. DRF makes each anew for every serializer, from its arguments, which
-    takes longer than using them (docs/decisions/http-latency.md); these are copies, and share what they were made
-    with: no field's limits, choices or validators may be changed where it is used."""
+    # No docstring: the OpenAPI document would show it for every serializer that has none of its own.
+    # Its fields are those it was declared with. DRF makes each anew for every serializer, from its arguments, which
+    # takes longer than using them (docs/decisions/http-latency.md); these are copies, and share what they were made
+    # with: no field's limits, choices or validators may be changed where it is used.
 
     def get_fields(self) -> dict[str, serializers.Field]:
         return {name: _copy(field) for name, field in self._declared_fields.items()}

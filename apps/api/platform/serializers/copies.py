@@ -143,8 +143,9 @@ class CopySerializer(serializers.Serializer):
     many=False,
 )
 class CopiedKnowledgeBaseSerializer(KnowledgeBaseSerializer):
-    """A new knowledge base, and the copy that fills it. The context has its ``CopyJob``."""
+    """A new knowledge base, and the copy that fills it."""
 
+    # The context has its ``CopyJob``.
     copy = serializers.SerializerMethodField()
 
     @extend_schema_field(CopySerializer)
@@ -156,8 +157,9 @@ class CopiedKnowledgeBaseSerializer(KnowledgeBaseSerializer):
     examples=[OpenApiExample("A file being copied", value=_COPIED_FILE, response_only=True)], many=False
 )
 class CopiedFileSerializer(FileSerializer):
-    """A new file, and the copy that brings it. The context has its ``CopyJob``."""
+    """A new file, and the copy that brings it."""
 
+    # The context has its ``CopyJob``.
     copy = serializers.SerializerMethodField()
 
     @extend_schema_field(CopySerializer)

@@ -59,7 +59,8 @@ class SearchInputSerializer(QuickSerializer):
         min_value=0,
         max_value=1,
         required=False,
-        help_text="Only passages whose cosine similarity to the query is at least this.",
+        help_text="Only passages whose cosine similarity to the query is at least this. What has nothing to do with "
+        "the query is near .1 with all-minilm-l6-v2, and near .75 with multilingual-e5-small.",
     )
 
 
@@ -73,12 +74,17 @@ class SearchResultSerializer(QuickSerializer):
     pages = serializers.CharField(
         allow_null=True, help_text='"5" or "5-7"; null where a format has no pages.'
     )
-    text = serializers.CharField(source="passage.chunk.text")
+    text = serializers.CharField(
+        source="passage.chunk.text",
+        help_text="Passages on the page that follow one another in the document are joined, so that it, and `pages`, "
+        "may be longer with a higher `limit`.",
+    )
     similarity = serializers.FloatField(
         source="passage.similarity",
         min_value=0,
         max_value=1,
-        help_text="The cosine of the angle to the query.",
+        help_text="The cosine of the angle to the query, by meaning alone: passages with the query's own words may "
+        "come before others that are more similar. Compare it within one embedding model only.",
     )
     externalFileUrl = EmptyAsNullField(source="file.external_file_url")
 

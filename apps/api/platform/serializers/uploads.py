@@ -165,8 +165,9 @@ class MultipartSerializer(NullableObject):
     many=False,
 )
 class FileWithUploadUrlSerializer(FileSerializer):
-    """A file to come, and where to PUT its bytes. The context has its ``Upload`` by the file's id."""
+    """A file to come, and where to PUT its bytes."""
 
+    # The context has its ``Upload`` by the file's id.
     uploadUrl = serializers.SerializerMethodField(
         help_text="Takes one PUT of the raw bytes with the declared Content-Type. No token; it expires. "
         "Null for a file that comes in parts, or waits no longer."

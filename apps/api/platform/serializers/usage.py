@@ -136,7 +136,7 @@ class KeyUsageSerializer(serializers.Serializer):
 
 
 class DayUsageSerializer(serializers.Serializer):
-    """One day (UTC). ``files``, ``bytes`` and ``chunks`` are what was there when it ended, or is now."""
+    """One day (UTC). `files`, `bytes` and `chunks` are what was there when it ended, or is now."""
 
     day = serializers.DateField()
     requests = serializers.IntegerField()

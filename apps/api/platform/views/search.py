@@ -36,7 +36,8 @@ class SearchView(KnowledgeBaseView):
         operation_id="searchKnowledgeBase",
         tags=["Search"],
         summary="Search a knowledge base",
-        description="By meaning and by words at once. The best passages come first.",
+        description="By meaning and by words at once. The best passages come first, by both together; there are no "
+        "further pages.",
         request=s.SearchInputSerializer,
         responses={200: s.SearchResultsSerializer, **problems(403, 404, 503, body=True)},
     )
