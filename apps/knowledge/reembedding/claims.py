@@ -14,9 +14,11 @@ from apps.knowledge.reembedding.models import UNFINISHED, ReembeddedFile, Reembe
 from apps.knowledge.reembedding.requests import end, tell
 from apps.knowledge.statuses import FileStatus
 from apps.orgs.scope import system_scope
+from apps.retrieval import runtime
 
 MAX_FAILURES = 30  # in a row; with the pause at its longest, some hours
 MAX_PAUSE = timedelta(minutes=10)
+WAIT = timedelta(minutes=1)  # for a file that is being indexed again
 
 
 class ClaimLost(Exception):
@@ -128,11 +130,21 @@ def switch(claim: Claim) -> bool:
     return True
 
 
-def count_files(claim: Claim) -> None:
-    """Bring the total up to date: files came and went since. Raises ClaimLost."""
-    files = File.objects.filter(knowledge_base_id=claim.reembedding.knowledge_base_id, live_revision__gt=0)
-    if not _held(claim).update(files_total=files.count()):
-        raise ClaimLost
+def begin_slice(claim: Claim) -> None:
+    """Bring the total up to date: files came and went since. Where the model's package was changed since, all that
+    was done is in another collection than searches will read, and counts no more.
+
+    Raises ClaimLost, and ValidationFailed or EmbedderUnavailable when there is no such model now.
+    """
+    wish, collection = claim.reembedding, runtime.collection_of(claim.reembedding.to_model)
+    files = File.objects.filter(knowledge_base_id=wish.knowledge_base_id, live_revision__gt=0)
+    changes: dict[str, object] = {"files_total": files.count(), "to_collection": collection}
+    with transaction.atomic():
+        if wish.to_collection not in {"", collection}:
+            ReembeddedFile.objects.filter(reembedding=wish).delete()
+            changes |= {"files_done": 0, "chunks_done": 0}
+        if not _held(claim).update(**changes):
+            raise ClaimLost
 
 
 def release(claim: Claim, *, error: CommonplaceError | None = None) -> None:
@@ -153,6 +165,14 @@ def release(claim: Claim, *, error: CommonplaceError | None = None) -> None:
         held.available_at, held.error = timezone.now() + pause, error.message if error else ""
         held.lease_owner, held.lease_expires_at = "", None
         held.save(update_fields=["failures", "available_at", "error", "lease_owner", "lease_expires_at"])
+
+
+def wait(claim: Claim, *, reason: str) -> None:
+    """Let go of it until what it waits for may be there: no failure, however long that takes. Does nothing for a
+    claim that was lost."""
+    _held(claim).update(
+        available_at=timezone.now() + WAIT, error=reason, lease_owner="", lease_expires_at=None
+    )
 
 
 def files_wait() -> bool:

@@ -30,6 +30,9 @@ class Reembedding(TenantModel):
     )
     from_model = models.CharField(max_length=60)
     to_model = models.CharField(max_length=60)
+    to_collection = models.CharField(
+        max_length=200, blank=True, help_text="Where its vectors are, those of the model's revision then."
+    )
     status = models.CharField(
         max_length=10, choices=ReembeddingStatus.choices, default=ReembeddingStatus.QUEUED
     )

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -10,7 +11,7 @@ from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.claims import is_any_due
 from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
 from apps.orgs.scope import system_scope, tenant_scope
-from apps.retrieval.reembedding import purge_model, purge_other_models
+from apps.retrieval.reembedding import collections_of, count_in, purge_collection, purge_other_models
 
 logger = logging.getLogger(__name__)
 BATCH = 20
@@ -46,21 +47,41 @@ def sweep(*, at_start: bool = False) -> int:
 def purge(reembedding: Reembedding) -> bool:
     """Whether nothing is left of vectors that the knowledge base neither has nor gets. Safe to repeat.
 
-    Of a switch that was not done only what it wrote goes: an earlier revision's vectors may be the only ones there are.
+    What the switch wrote stays, also where the model's package was changed since: then searches read another
+    collection, and this one has what that is to be made from. Where there is less of it than the files had, nothing
+    goes: what is the only one left of a file is the doctor's to tell, who looks at each. Of a switch that was not
+    done only what it wrote goes: an earlier revision's vectors may be the only ones there are.
     Nobody begins to write such vectors meanwhile: a new switch is not taken up before this is done.
     """
     base = KnowledgeBase.objects.filter(pk=reembedding.knowledge_base_id).first()
     if base is None:
         return True  # its files' tombstones see to it
-    kept = models_of(base)
+    kept, written = models_of(base), reembedding.to_collection
     left = 0
-    if reembedding.status == ReembeddingStatus.SUCCEEDED:
-        left = purge_other_models(base.organization_id, base.pk, keep=kept)
-    elif reembedding.to_model not in kept:
-        left = purge_model(base.organization_id, base.pk, reembedding.to_model)
+    if reembedding.status != ReembeddingStatus.SUCCEEDED:
+        if reembedding.to_model not in kept:
+            left = purge_collection(base.organization_id, base.pk, written)
+    elif _are_whole(base, {written, *collections_of(kept)}):
+        left = purge_other_models(base.organization_id, base.pk, keep=kept, keep_collections={written})
+    else:
+        logger.error(
+            "%s: vectors that should be there are missing, and none are purged. See doctor.", reembedding
+        )
     if not left:
         Reembedding.objects.filter(pk=reembedding.pk).update(purged_at=timezone.now())
     return not left
+
+
+def _are_whole(base: KnowledgeBase, collections: set[str]) -> bool:
+    """Whether these have as many vectors as the files that people find should have. Files come and go meanwhile."""
+
+    def expected() -> int:
+        found = base.files.filter(live_revision__gt=0).aggregate(chunks=Sum("chunk_count"))
+        return found["chunks"] or 0
+
+    before = expected()
+    there = count_in(base.organization_id, base.pk, collections)
+    return there >= min(before, expected())
 
 
 def models_of(base: KnowledgeBase) -> set[str]:

@@ -1,15 +1,21 @@
 """A knowledge base with some files, and what its searches and its index say."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.reembedding import claims
 from apps.knowledge.reembedding.models import Reembedding
 from apps.knowledge.reembedding.requests import latest, reembed
 from apps.knowledge.search import search
+from apps.knowledge.sweep import sweep
+from apps.orgs.scope import system_scope
 from apps.retrieval import services as retrieval
 from tests.conftest import Tenant, Upload, committing
+from workers.stopping import request_stop
 
 MINILM, E5 = "all-minilm-l6-v2", "multilingual-e5-small"
 ANIMALS = {
@@ -61,3 +67,23 @@ def found_files(tenant: Tenant, query: str, limit: int = 10) -> list[str]:
 def models_found(tenant: Tenant, query: str) -> set[str]:
     with tenant.scope():
         return {one.passage.model for one in search([tenant.library], query)}
+
+
+def stop_after_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is told to, once it has noted a file."""
+    file_done = claims.file_done
+
+    def then_stop(*args: Any, **kwargs: Any) -> None:
+        file_done(*args, **kwargs)
+        request_stop()
+
+    monkeypatch.setattr(claims, "file_done", then_stop)
+
+
+def go_on(run_workers: Callable[[], int]) -> None:
+    """The pause after a fault is over."""
+    with system_scope("tests"):
+        Reembedding.objects.update(available_at=timezone.now())
+    with committing():
+        sweep()
+    run_workers()

@@ -12,33 +12,30 @@ from apps.knowledge import leases
 from apps.knowledge.attributes import update_file
 from apps.knowledge.files import delete_file, reindex
 from apps.knowledge.models import File, Tombstone
-from apps.knowledge.reembedding import claims, purging
+from apps.knowledge.reembedding import claims
 from apps.knowledge.reembedding.models import Reembedding, ReembeddingStatus
 from apps.knowledge.reembedding.requests import NotBeingReembedded, cancel, reembed
 from apps.knowledge.search import search
 from apps.knowledge.statuses import FileStatus
-from apps.knowledge.storage import object_store
 from apps.knowledge.sweep import sweep
 from apps.orgs.scope import system_scope
-from apps.retrieval import reembedding, runtime
 from apps.retrieval import services as retrieval
 from apps.retrieval.errors import IndexUnavailable
-from apps.retrieval.filters import revision_filter
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress
-from apps.retrieval.payload import point_id
 from tests.conftest import Tenant, Upload, committing
-from tests.fixtures import documents
 from tests.knowledge.reembedding.conftest import (
     E5,
     MINILM,
     base_of,
     counts,
     found_files,
+    go_on,
     models_found,
     state_of,
+    stop_after_one_file,
 )
 from workers import reembedding as worker
-from workers.stopping import request_stop, withdraw_stop
+from workers.stopping import withdraw_stop
 
 Run = Callable[[], int]
 Wish = Callable[[str], Reembedding]
@@ -52,25 +49,6 @@ def no_grace(settings: Any) -> None:
 def _reload(file: File) -> File:
     with system_scope("tests"):
         return File.objects.get(pk=file.pk)
-
-
-def _stop_after_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    file_done = claims.file_done
-
-    def then_stop(*args: Any, **kwargs: Any) -> None:
-        file_done(*args, **kwargs)
-        request_stop()
-
-    monkeypatch.setattr(claims, "file_done", then_stop)
-
-
-def _go_on(run_workers: Run) -> None:
-    """The pause after a fault is over."""
-    with system_scope("tests"):
-        Reembedding.objects.update(available_at=timezone.now())
-    with committing():
-        sweep()
-    run_workers()
 
 
 def test_knowledge_base_is_searched_by_its_new_model_once_all_of_it_is_there(
@@ -139,7 +117,7 @@ def test_files_that_come_and_go_and_change_meanwhile_end_right(
 ) -> None:
     heron, cormorant, owl = sorted(animals, key=lambda file: file.pk)
     wish(E5)
-    _stop_after_one_file(monkeypatch)
+    stop_after_one_file(monkeypatch)
     with committing():
         worker.reembed_for_a_while(owner="tests")
     withdraw_stop()
@@ -233,7 +211,7 @@ def test_stopped_worker_gives_it_back(
     tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish(E5)
-    _stop_after_one_file(monkeypatch)
+    stop_after_one_file(monkeypatch)
     with committing():
         worker.reembed_for_a_while(owner="tests")
     withdraw_stop()
@@ -249,7 +227,7 @@ def test_cancelling_keeps_the_old_model_and_leaves_no_vectors(
     tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish(E5)
-    _stop_after_one_file(monkeypatch)
+    stop_after_one_file(monkeypatch)
     worker.reembed_for_a_while(owner="tests")
     withdraw_stop()
     monkeypatch.undo()
@@ -279,49 +257,8 @@ def test_index_that_is_away_is_waited_for(
     assert (waiting.status, waiting.failures) == (ReembeddingStatus.RUNNING, 1)
     assert waiting.available_at > timezone.now()
     assert "does not answer" in waiting.error
-    _go_on(run_workers)
+    go_on(run_workers)
     assert state_of(tenant).status == ReembeddingStatus.SUCCEEDED
-
-
-def test_file_that_the_index_lost_is_indexed_again_while_the_others_are_embedded(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
-) -> None:
-    damaged, *whole = sorted(animals, key=lambda file: file.pk)  # in the order they are taken up in
-    retrieval.delete_file(tenant.organization.pk, damaged.pk)
-    wish(E5)
-    run_workers()
-    waiting = state_of(tenant)
-    assert (waiting.status, waiting.files_done) == (ReembeddingStatus.RUNNING, 2)
-    assert waiting.error == (
-        f"The index has 0 of the 1 passages of {damaged.pk}. It is being indexed again, and then this goes on."
-    )
-    assert [counts(file) for file in [damaged, *whole]] == [(1, 0), (1, 1), (1, 1)]
-    _go_on(run_workers)
-    assert state_of(tenant).status == ReembeddingStatus.SUCCEEDED
-    assert sorted(found_files(tenant, "bird")) == ["cormorant.txt", "heron.txt", "owl.txt"]
-    assert models_found(tenant, "bird") == {E5}
-
-
-def test_fault_that_comes_back_ends_it_and_says_why(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
-) -> None:
-    retrieval.delete_file(tenant.organization.pk, animals[0].pk)  # the index is damaged
-    object_store().remove(animals[0].key)  # and the store is
-    wish(E5)
-    run_workers()
-    with system_scope("tests"):
-        Reembedding.objects.update(failures=claims.MAX_FAILURES)
-    _go_on(run_workers)
-    failed = state_of(tenant)
-    assert failed.status == ReembeddingStatus.FAILED
-    assert animals[0].pk in failed.error
-    assert (
-        "is not in the object store any more: there is nothing to index. Upload it again, or delete it"
-        in failed.error
-    )
-    sweep()
-    assert counts(animals[1]) == (1, 0)
-    assert base_of(tenant).embedding_model == MINILM
 
 
 def test_only_a_model_of_the_registry_and_one_at_a_time(
@@ -334,74 +271,6 @@ def test_only_a_model_of_the_registry_and_one_at_a_time(
             reembed(tenant.library, MINILM)
         with pytest.raises(ValidationFailed, match=f"{MINILM}, {E5}"):
             reembed(tenant.library, "gpt")
-
-
-def test_what_an_earlier_revision_of_the_model_made_is_made_anew(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After an upgrade of the model's package its collection has another name, and is empty."""
-    upgraded = runtime.collection_of(MINILM).replace("0.1", "0.2")
-    with monkeypatch.context() as patch:
-        for module in (runtime, reembedding):
-            patch.setattr(module, "collection_of", {MINILM: upgraded}.__getitem__)
-        assert found_files(tenant, "bird") == []
-        wish(MINILM)
-        run_workers()
-        assert sorted(found_files(tenant, "bird")) == ["cormorant.txt", "heron.txt", "owl.txt"]
-        with system_scope("tests"):
-            Reembedding.objects.update(purge_after=timezone.now())
-        purging.sweep()
-        assert retrieval.count_vectors(tenant.organization.pk) == 3
-    assert retrieval.count_vectors(tenant.organization.pk, model=MINILM) == 0, "of the earlier revision"
-
-
-@pytest.mark.parametrize("wanted", [MINILM, E5])
-def test_cancelling_keeps_the_passages_that_only_an_earlier_revision_has(
-    tenant: Tenant,
-    animals: list[File],
-    wish: Wish,
-    run_workers: Run,
-    monkeypatch: pytest.MonkeyPatch,
-    wanted: str,
-) -> None:
-    """After an upgrade of the model's package they are the only ones there are, whatever was wished for."""
-    upgraded = runtime.collection_of(MINILM).replace("0.1", "0.4")
-    names = {MINILM: upgraded, E5: runtime.collection_of(E5)}
-    with monkeypatch.context() as patch:
-        for module in (runtime, reembedding):
-            patch.setattr(module, "collection_of", names.__getitem__)
-        wish(wanted)
-        with monkeypatch.context() as stopping:
-            _stop_after_one_file(stopping)
-            worker.reembed_for_a_while(owner="tests")
-            withdraw_stop()
-        with tenant.scope():
-            cancel(tenant.library)
-        run_workers()
-        sweep()
-        assert state_of(tenant).purged_at, "another switch may begin"
-        wish(MINILM)
-        run_workers()
-        assert sorted(found_files(tenant, "bird")) == ["cormorant.txt", "heron.txt", "owl.txt"]
-        retrieval.delete_organization(tenant.organization.pk)  # that collection is this test's own
-
-
-def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
-    tenant: Tenant, ingest: Upload, wish: Wish, run_workers: Run
-) -> None:
-    file = ingest("three.pdf", documents.pdf(3), "application/pdf")
-    (lost, *_) = [point_id(file.pk, file.live_revision, ordinal) for ordinal in range(3)]
-    index = runtime.get_index(MINILM)
-    where = revision_filter(
-        RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, MINILM)
-    )
-    index._delete(where.among([lost]))  # type: ignore[attr-defined]
-    object_store().remove(file.key)
-    wish(MINILM)
-    run_workers()
-    assert file.pk in state_of(tenant).error
-    assert counts(file) == (2, 0)
-    assert found_files(tenant, documents.sentence_of_page(2)) == ["three.pdf"]
 
 
 def test_tags_that_changed_before_a_worker_was_killed_are_told_when_nothing_is_left_to_embed(
