@@ -6,7 +6,7 @@ from functools import cache
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet
 
 from apps.retrieval.contracts import SparseVector
-from apps.retrieval.languages import DEFAULT_LANGUAGE
+from apps.retrieval.languages import DEFAULT_LANGUAGE, UNDETERMINED
 from apps.retrieval.terms import UNSPACED_LANGUAGES, separate_terms
 
 # Whose stop words, and for most of them the stemmer, Qdrant has. Another language's words are taken as they are.
@@ -38,6 +38,7 @@ QDRANT_LANGUAGES = {
     "sv": "swedish",
     "tg": "tajik",
     "tr": "turkish",
+    UNDETERMINED: "english",  # the few words of a table; a query of its knowledge base is made so too
 }
 # How soon a term's repetition stops to count, and how much a text's length does: little, as chunks are of a length
 # by design. Measured: docs/decisions/fusion.md.
@@ -52,7 +53,8 @@ class Bm25Encoder:
     """Qdrant's own BM25 encoder, k = 1.2, b = 0.4: the same vectors for the embedded and the served engine.
 
     A passage's weights are ``tf · (k + 1) / (tf + k · (1 − b + b · terms / mean terms))``; the engine
-    multiplies each by the term's inverse document frequency when it searches. Languages are ISO 639-1 codes.
+    multiplies each by the term's inverse document frequency when it searches. Languages are ISO 639-1 codes, or
+    ``UNDETERMINED``.
     """
 
     def encode_passage(self, text: str, language: str = DEFAULT_LANGUAGE) -> SparseVector:

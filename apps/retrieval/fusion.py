@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from apps.retrieval.contracts import Candidate, PointId
 from apps.retrieval.embedding.model import EmbeddingModel
+from apps.retrieval.languages import UNDETERMINED
 
 COSINE_WEIGHT = 0.65
 # Of a model that was not trained for any of the languages the passages are in: it knows names and numbers there.
@@ -24,8 +25,8 @@ class CosineScale:
 
     @classmethod
     def of(cls, model: EmbeddingModel, languages: Iterable[str]) -> "CosineScale":
-        """For passages in these languages; none known count as one that the model was trained for."""
-        found = set(languages)
+        """For passages in these languages; none determined count as one that the model was trained for."""
+        found = set(languages) - {UNDETERMINED}
         is_foreign = bool(found) and model.languages is not None and found.isdisjoint(model.languages)
         low, high = model.cosine_range
         return cls(low, high, FOREIGN_COSINE_WEIGHT if is_foreign else COSINE_WEIGHT)

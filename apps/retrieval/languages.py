@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-DEFAULT_LANGUAGE = "en"
+DEFAULT_LANGUAGE = (
+    "en"  # of what nobody told a language of: queries, and passages from before languages were told
+)
+UNDETERMINED = "und"  # ISO 639-2's code of what was looked at and has no language: a table of numbers
 SAMPLE_CHARS = 600  # more makes it no surer
 # Measured: of texts cut to 60 characters and more none in a thousand is mistaken with this confidence, of
 # shorter ones few with the other.
@@ -29,10 +32,12 @@ def detect_language(text: str) -> str | None:
 def detect_languages(texts: Sequence[str], *, before: str | None = None) -> list[str]:
     """The language of each of one document's texts, in their order; ``before`` is that of the text before them.
 
-    A text that cannot be told has that of the one before it; at a document's beginning, of the first that can.
+    A text that cannot be told has that of the one before it; at a document's beginning, of the first that can; where
+    none can, it is ``UNDETERMINED``.
     """
     told = [detect_language(text) for text in texts]
-    current = before or next(filter(None, told), DEFAULT_LANGUAGE)
+    known = None if before == UNDETERMINED else before
+    current = known or next(filter(None, told), UNDETERMINED)
     languages = []
     for language in told:
         current = language or current

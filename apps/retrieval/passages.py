@@ -14,8 +14,8 @@ class Chunk:
 
     ``char_start`` and ``char_end`` are offsets into the document's text: every block's text in reading
     order, joined by blank lines. Pages count from 1 and are None where a format has none.
-    ``ocr_confidence`` is 0–1, None for text that was never an image. ``language`` is an ISO 639-1 code, by which
-    its terms are found.
+    ``ocr_confidence`` is 0–1, None for text that was never an image. ``language`` is an ISO 639-1 code, or
+    "und", by which its terms are found.
     """
 
     ordinal: int

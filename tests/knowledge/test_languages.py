@@ -54,6 +54,28 @@ def test_reused_content_keeps_its_languages(tenant: Tenant, ingest: Upload) -> N
         assert {found.passage.chunk.language for found in search([tenant.library], "Haus")} == {"de"}
 
 
+def test_a_table_of_numbers_changes_no_score_and_is_found_by_its_words(
+    tenant: Tenant, ingest: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """English was what a file without a language counted as, and the model is trusted more in English."""
+    ingest("lu.txt", CHINESE.encode(), "text/plain")
+    query = "晾干翅膀"
+    with tenant.scope():
+        (alone,) = search([tenant.library], query)
+    table = ingest("sizes.csv", b"Filters,1998,3.5,77\nHinges,1999,4.5,88\n", "text/csv")
+    assert table.languages == ["und"]
+    assert _languages(tenant) == ["und", "zh"]
+    with tenant.scope():
+        library = KnowledgeBase.objects.get(pk=tenant.library.pk)
+        beside = next(found for found in search([library], query) if found.file.id != table.pk)
+        assert beside.passage.score == pytest.approx(alone.passage.score, abs=1e-6)
+        monkeypatch.setattr("apps.retrieval.fusion.FOREIGN_COSINE_WEIGHT", 0.0)
+        for words in ("Filters", "filter", "1998", "88 hinges"):
+            best = search([library], words)[0]
+            assert best.file.id == table.pk, words
+            assert best.passage.score == pytest.approx(1.0), words
+
+
 def test_a_language_once_learned_stays(tenant: Tenant) -> None:
     with tenant.scope():
         add_languages(tenant.library.pk, ["fr", "de"])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from apps.retrieval.contracts import Candidate
 from apps.retrieval.embedding.registry import MODELS, embedding_model
 from apps.retrieval.fusion import COSINE_WEIGHT, FOREIGN_COSINE_WEIGHT, CosineScale, Ranked, fuse
+from apps.retrieval.languages import UNDETERMINED
 
 pytestmark = pytest.mark.once
 
@@ -47,6 +48,13 @@ def test_model_counts_less_in_a_language_it_was_not_trained_for() -> None:
     for languages in ([], ["en"], ["de", "en"]):
         assert CosineScale.of(english, languages).weight == COSINE_WEIGHT
     assert CosineScale.of(multilingual, ["de", "zh"]).weight == COSINE_WEIGHT
+
+
+def test_passages_of_no_language_change_no_models_weight() -> None:
+    english = embedding_model("all-minilm-l6-v2")
+    for languages in (["zh"], ["en"], []):
+        expected = CosineScale.of(english, languages)
+        assert CosineScale.of(english, [*languages, UNDETERMINED]) == expected
 
 
 @pytest.mark.parametrize("name", MODELS)

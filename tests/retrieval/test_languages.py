@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.retrieval.languages import detect_language, detect_languages
+from apps.retrieval.languages import UNDETERMINED, detect_language, detect_languages
 
 pytestmark = pytest.mark.once
 
@@ -45,8 +45,10 @@ def test_at_the_beginning_it_has_the_language_after_it() -> None:
     assert detect_languages(["2019", "Re: Q3", TEXTS["de"]]) == ["de", "de", "de"]
 
 
-def test_document_without_words_counts_as_english() -> None:
-    assert detect_languages(["2019", "2020"]) == ["en", "en"]
+def test_document_without_words_has_no_language_until_one_is_told() -> None:
+    assert detect_languages(["2019", "2020"]) == [UNDETERMINED] * 2
+    assert detect_languages(["2021", TEXTS["zh"]], before=UNDETERMINED) == ["zh", "zh"]
+    assert detect_languages(["2022"], before=UNDETERMINED) == [UNDETERMINED]
     assert detect_languages([], before="de") == []
 
 
@@ -54,4 +56,4 @@ def test_document_without_words_counts_as_english() -> None:
 def test_every_text_gets_one_language_whatever_is_in_it(texts: list[str]) -> None:
     languages = detect_languages(texts)
     assert len(languages) == len(texts)
-    assert all(len(language) == 2 for language in languages)
+    assert all(len(language) == 2 or language == UNDETERMINED for language in languages)
