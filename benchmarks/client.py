@@ -121,8 +121,9 @@ class Client:
     def reindex(self, file_id: str) -> JSON:
         return self._send("POST", f"{self._library}/files/{file_id}/reindex")
 
-    def create_knowledge_base(self, title: str) -> str:
+    def create_knowledge_base(self, title: str, *, embedding_model: str = "") -> str:
         body = {"title": title, "llmDescription": title, "type": "ORGANIZATION"}
+        body |= {"embeddingModel": embedding_model} if embedding_model else {}
         path = f"/orgs/{self.organization_id}/knowledgebases"
         return str(self._send("POST", path, json=body)["knowledgeBaseId"])
 

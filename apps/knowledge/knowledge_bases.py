@@ -18,9 +18,16 @@ from apps.knowledge.statuses import KnowledgeBaseType
 from apps.orgs.access import Access
 from apps.orgs.models import Organization
 from apps.orgs.prepared import PreparedQuery
+from apps.orgs.scope import system_scope
 from apps.orgs.signals import organization_created, organization_deleting
 
 DEFAULT_TITLE = "Library"
+
+
+def models_in_use() -> set[str]:
+    """The embedding models that the knowledge bases of all organizations have."""
+    with system_scope("which embedding models are in use"):
+        return set(KnowledgeBase.objects.order_by().values_list("embedding_model", flat=True).distinct())
 
 
 @transaction.atomic

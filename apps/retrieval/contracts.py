@@ -1,8 +1,9 @@
 """What an embedder, a sparse encoder and a vector index promise. Every engine passes the same tests."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -94,6 +95,10 @@ class Embedder(Protocol):
     @property
     def window_tokens(self) -> int:
         """How many of a text's own tokens are seen; what follows is cut off."""
+
+    def begin_loading(self) -> Future[Any]:
+        """Begin to load the model, beside whatever the caller does: seconds, or minutes where it has to be converted.
+        Who embeds meanwhile waits for it, and it is loaded for them where nobody began. Measuring does not wait."""
 
     def embed_passages(self, texts: Sequence[str]) -> FloatArray:
         """Return (n, dim) float32, L2-normalized, in the order of the texts; (0, dim) for none."""

@@ -1,6 +1,7 @@
 """Put chunks into the index, find passages in it, and take them out again."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 
 from django.conf import settings
 
@@ -21,14 +22,24 @@ from apps.retrieval.payload import vector_id
 from apps.retrieval.reranking import rerank
 from apps.retrieval.runtime import every_index, get_embedder, get_index, get_sparse_encoder
 
+LOOK_EVERY_SECONDS = 0.25
 
-def prepare() -> None:
-    """Load the default model and open its index, which takes seconds the first time and nothing later.
 
-    Raises EmbedderUnavailable, IndexUnavailable.
+def prepare(model: str = "") -> None:
+    """Load a model, the default one unless it is named, and open its index, which takes seconds the first time and
+    nothing later. Raises EmbedderUnavailable, IndexUnavailable.
     """
-    get_embedder(settings.EMBEDDING_MODEL).embed_query("warm up")
-    get_index(settings.EMBEDDING_MODEL)
+    get_embedder(model or settings.EMBEDDING_MODEL).embed_query("warm up")
+    get_index(model or settings.EMBEDDING_MODEL)
+
+
+def load_model(model: str, *, while_waiting: Callable[[], object]) -> None:
+    """Have the model loaded. ``while_waiting`` is called several times a second until it is, and may raise; the loading
+    goes on then. Raises EmbedderUnavailable."""
+    loading = get_embedder(model).begin_loading()
+    while not wait([loading], timeout=LOOK_EVERY_SECONDS).done:
+        while_waiting()
+    loading.result()
 
 
 def index_chunks(address: RevisionAddress, attributes: FileAttributes, chunks: Sequence[Chunk]) -> None:

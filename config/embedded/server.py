@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from django.conf import settings
 
+from apps.knowledge.knowledge_bases import models_in_use
 from apps.retrieval import services as retrieval
 from workers.stopping import is_stopping
 
@@ -58,19 +59,26 @@ def serve(listener: socket.socket) -> None:
 
 @contextmanager
 def warming_up() -> Iterator[None]:
-    """Load the model beside the first requests, so that the first search need not wait for all of it.
+    """Load the models that knowledge bases have beside the first requests, the default one first, so that the first
+    searches need not wait for all of it.
 
     Leaving the context waits for the end of that: a thread inside OpenVINO when the interpreter goes away
     aborts the process.
     """
+    others = sorted(models_in_use() - {settings.EMBEDDING_MODEL})
 
     def load() -> None:
-        try:
-            retrieval.prepare()
-        except Exception:
-            logger.exception(
-                "The embedding model could not be loaded; searches and files will fail until it can."
-            )
+        for model in (settings.EMBEDDING_MODEL, *others):
+            if is_stopping():
+                return
+            try:
+                retrieval.prepare(model)
+            except Exception:
+                logger.exception(
+                    "The embedding model %s could not be loaded; searches and files that need it will fail until "
+                    "it can.",
+                    model,
+                )
 
     thread = threading.Thread(target=load, name="warm-up", daemon=True)
     thread.start()

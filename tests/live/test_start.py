@@ -11,6 +11,7 @@ import pytest
 from benchmarks.client import Client
 from benchmarks.live_server import ROOT, SERVE, Facts, LiveServer, free_port
 from tests.live.stored import StoredFolder
+from tests.live.waiting import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.topology("embedded")]
 
@@ -85,6 +86,21 @@ def test_searches_that_come_while_the_model_is_loaded_are_answered(server: LiveS
     with Client(server.facts, timeout_seconds=30) as client, ThreadPoolExecutor(8) as callers:
         answers = list(callers.map(client.search, [f"question {number}" for number in range(16)]))
     assert len(answers) == 16
+
+
+def test_models_that_knowledge_bases_have_are_loaded_at_the_start(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """And of others none: memory is scarce."""
+    loaded = "Embedding with multilingual-e5-small"
+    with LiveServer(tmp_path / "data", environment=environment, inherit=False) as server:
+        with Client(server.facts, timeout_seconds=30) as client:
+            client.search("until the default model is loaded")
+            client.create_knowledge_base("Foreign", embedding_model="multilingual-e5-small")
+        server.stop()  # which waits for the end of the loading
+        assert loaded not in server.log
+        server.start()
+        wait_until(lambda: loaded in server.log, timeout_seconds=60, what="the other model is loaded")
 
 
 def test_second_server_on_the_same_folder_is_refused(server: LiveServer, environment: dict[str, str]) -> None:

@@ -1,11 +1,14 @@
 """The real model under both backends."""
 
+import fcntl
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -220,6 +223,45 @@ def test_auto_falls_back_to_torch(tmp_path: Path) -> None:
     assert embedder.backend.name == "torch"
     assert embedder.embed_query("text").shape == (384,)
     embedder.close()
+
+
+@contextmanager
+def _converting_elsewhere(cache: Path) -> Iterator[None]:
+    """Another process converts, and so nobody here can."""
+    cache.mkdir()
+    with (cache / "LOCK").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.usefixtures("broken_converter")
+def test_text_is_measured_while_the_model_is_loaded(tmp_path: Path) -> None:
+    embedder = _embedder("openvino", tmp_path / "models")
+    with _converting_elsewhere(tmp_path / "models"):
+        loading = embedder.begin_loading()
+        assert len(embedder.token_spans("word " * 30)) == 30
+        assert not loading.done()
+    with pytest.raises(EmbedderUnavailable):
+        loading.result()
+
+
+@pytest.mark.usefixtures("broken_converter")
+def test_those_who_wait_for_a_model_share_its_failure_and_the_next_has_it_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversions = tmp_path / "conversions"
+    monkeypatch.setenv("CONVERSIONS", str(conversions))
+    embedder = _embedder("openvino", tmp_path / "models")
+    with ThreadPoolExecutor(4) as callers:
+        with _converting_elsewhere(tmp_path / "models"):
+            waiting = [callers.submit(embedder.embed_query, f"question {number}") for number in range(4)]
+            time.sleep(0.5)
+            assert not any(one.done() for one in waiting)
+        assert all(isinstance(one.exception(), EmbedderUnavailable) for one in waiting)
+    assert len(conversions.read_text().splitlines()) == 1
+    with pytest.raises(EmbedderUnavailable):
+        embedder.embed_query("later")
+    assert len(conversions.read_text().splitlines()) == 2
 
 
 def test_name_tells_model_and_revision() -> None:

@@ -31,6 +31,7 @@ from apps.retrieval import services as retrieval
 from apps.retrieval.languages import detect_languages
 from apps.retrieval.passages import Chunk, FileAttributes
 from apps.retrieval.runtime import get_embedder
+from workers.embedding_models import begin_with_other_models
 from workers.pipeline import surroundings
 from workers.pipeline.chunking import chunk_pages
 from workers.pipeline.detection import detect
@@ -55,6 +56,7 @@ def ingest_next(*, owner: str) -> bool:
 
 
 def _ingest_one(*, owner: str) -> None:
+    begin_with_other_models()
     while (turn := next_turn()) is not None:
         with tenant_scope(turn.organization_id):
             if ingest_file(turn.file_id, owner=owner):
@@ -145,6 +147,8 @@ class _Attempt:
             content = content_key(path, self.lease, media_type, options)
             reused = copy_same_content(self.lease, content, prove_life=self._prove_life)
             if reused is None:
+                # Before the reading, whose time is measured; it may have to be converted first, for minutes.
+                retrieval.load_model(self.lease.model, while_waiting=self._prove_life)
                 pages = self._pages(path, media_type, options)
                 embedder = get_embedder(self.lease.model)
                 self._index(chunk_pages(pages, embedder, about=self.file.custom_instructions))

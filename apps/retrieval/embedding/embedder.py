@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from concurrent.futures import Future
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -65,9 +66,10 @@ class TransformerEmbedder:
         self._backend_name = backend
         self._threads = threads
         self._cache_folder = cache_folder
-        self._loading = threading.RLock()
+        self._lock = threading.Lock()  # for the next line alone: nobody holds it while the model loads
+        self._loading: Future[EmbeddingBackend] | None = None
+        self._loading_tokenizer = threading.Lock()
         self._tokenizer: ModelTokenizer | None = None
-        self._backend: EmbeddingBackend | None = None
         self._begun = lru_cache(maxsize=CACHED_QUERIES)(self._begin_query)
 
     @property
@@ -85,19 +87,25 @@ class TransformerEmbedder:
     @property
     def backend(self) -> EmbeddingBackend:
         """The loaded backend; loads it on first use. Raises EmbedderUnavailable when none works."""
-        with self._loading:
-            if self._backend is None:
-                self._backend = self._load()
-                logger.info("Embedding with %s on %s.", self.name, self._backend.name)
-            return self._backend
+        return self.begin_loading().result()
 
     @property
     def tokenizer(self) -> ModelTokenizer:
-        with self._loading:
+        with self._loading_tokenizer:
             if self._tokenizer is None:
                 forbid_downloads()
                 self._tokenizer = ModelTokenizer(self._model)
             return self._tokenizer
+
+    def begin_loading(self) -> Future[EmbeddingBackend]:
+        """Once for all who ask meanwhile: they share its failure too, and whoever asks later has it begun again."""
+        with self._lock:
+            if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
+                self._loading = Future()
+                work = partial(self._load_into, self._loading)
+                # No daemon: inside OpenVINO when the interpreter goes away, it would abort the process.
+                threading.Thread(target=work, name=f"load-{self.name}", daemon=False).start()
+            return self._loading
 
     def embed_passages(self, texts: Sequence[str]) -> FloatArray:
         embeddings = np.zeros((len(texts), self.dimension), dtype=np.float32)
@@ -117,14 +125,25 @@ class TransformerEmbedder:
         return self.tokenizer.spans(text)
 
     def close(self) -> None:
-        with self._loading:
-            self._backend = None
+        with self._lock:
+            self._loading = None
+        with self._loading_tokenizer:
             self._tokenizer = None
-            self._begun.cache_clear()
+        self._begun.cache_clear()
 
     def _begin_query(self, text: str) -> "_Query":
         (batch,) = self.tokenizer.batches([text], prefix=self._model.query_prefix)
         return _Query(batch, self.backend)
+
+    def _load_into(self, loading: Future[EmbeddingBackend]) -> None:
+        try:
+            _ = self.tokenizer
+            backend = self._load()
+        except BaseException as error:
+            loading.set_exception(error)
+        else:
+            logger.info("Embedding with %s on %s.", self.name, backend.name)
+            loading.set_result(backend)
 
     def _load(self) -> EmbeddingBackend:
         loaders = {"openvino": self._load_openvino, "onnx": self._load_onnx, "torch": self._load_torch}
