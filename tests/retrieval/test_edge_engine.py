@@ -1,37 +1,31 @@
-"""What is particular to the embedded engine: one owner, nothing lost, and optimizing while in use."""
+"""What is particular to the embedded engine: one owner, nothing lost, and nobody who waits behind a large call."""
 
-import errno
-import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_edge import EdgeConfig, EdgeShard
 
 from apps.retrieval.contracts import EncodedChunk, EncodedQuery, FloatArray, PointId, SparseVector
-from apps.retrieval.engines import edge_optimizer, edge_store
 from apps.retrieval.engines.edge import EdgeIndex
-from apps.retrieval.engines.edge_folder import copy_folder
 from apps.retrieval.errors import IndexLocked, IndexUnavailable
 from apps.retrieval.passages import Chunk, FileAttributes
-from tests.retrieval.material import DIMENSION, address, put, question, scope, texts_found
+from tests.retrieval.edge_index import COLLECTION, generations, open_edge
+from tests.retrieval.material import address, put, question, scope
 
 pytestmark = pytest.mark.once
-
-COLLECTION = "passages-test"
 
 # Writes without end until it is killed; says each time what is acknowledged.
 WRITER = """
 import itertools, sys
 from pathlib import Path
 from apps.retrieval.engines.edge import EdgeIndex
+from tests.retrieval.edge_index import COLLECTION, generations, open_edge
 from tests.retrieval.material import DIMENSION, address, put
 index = EdgeIndex(folder=Path(sys.argv[1]), collection=sys.argv[2], dimension=DIMENSION)
 for n in itertools.count():
@@ -42,11 +36,6 @@ for n in itertools.count():
     if len(sys.argv) > 3 and n == 20:
         index.optimize()
 """
-
-
-def _open(folder: Path, **options: object) -> EdgeIndex:
-    options = {"lock_wait_seconds": 0} | options
-    return EdgeIndex(folder=folder, collection=COLLECTION, dimension=DIMENSION, **options)  # type: ignore[arg-type]
 
 
 def _start_writer(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -69,19 +58,15 @@ def _kill_after(writer: "subprocess.Popen[str]", acknowledged: int) -> int:
     return last
 
 
-def _generations(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / COLLECTION).glob("gen-*"))
-
-
 @pytest.mark.parametrize("arguments", [(), ("optimize",)])
 def test_kill_9_loses_no_acknowledged_write(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     last = _kill_after(_start_writer(tmp_path, *arguments), 40)
-    index = _open(tmp_path, lock_wait_seconds=5)
+    index = open_edge(tmp_path, lock_wait_seconds=5)
     for n in range(last + 1):
         assert index.count("org-a", file_id=f"file-{n}") == (0 if n % 3 == 2 else 2)
     assert index.count("org-a", file_id=f"file-{last + 2}") == 0
     index.close()
-    assert len(_generations(tmp_path)) == 1
+    assert len(generations(tmp_path)) == 1
 
 
 def test_second_process_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -90,18 +75,18 @@ def test_second_process_is_refused_with_a_reason(tmp_path: Path) -> None:
     writer.stdout.readline()
     try:
         with pytest.raises(IndexLocked, match="another process"):
-            _open(tmp_path)
+            open_edge(tmp_path)
     finally:
         writer.kill()
         writer.communicate()
-    _open(tmp_path, lock_wait_seconds=5).close()
+    open_edge(tmp_path, lock_wait_seconds=5).close()
 
 
 def test_opening_waits_for_the_former_owner_to_end(tmp_path: Path) -> None:
-    first = _open(tmp_path)
+    first = open_edge(tmp_path)
     put(first, address(), "text")
     threading.Timer(0.3, first.close).start()
-    second = _open(tmp_path, lock_wait_seconds=10)
+    second = open_edge(tmp_path, lock_wait_seconds=10)
     assert second.count("org-a") == 1
     second.close()
 
@@ -109,78 +94,7 @@ def test_opening_waits_for_the_former_owner_to_end(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(IndexUnavailable, match="vector folder"):
-        _open(tmp_path / "file")
-
-
-def test_optimizing_neither_blocks_searches_nor_loses_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = _open(tmp_path)
-    for n in range(20):
-        put(index, address(file=f"file-{n}"), *[f"text {n} {m}" for m in range(100)])
-    # A real optimization of so little is over at once: hold its end back, so that much happens meanwhile.
-    optimize_copy = edge_store.ShardStore._optimize_copy
-    may_end = threading.Event()
-
-    def slowly(store: edge_store.ShardStore, target: Path) -> None:
-        optimize_copy(store, target)
-        may_end.wait(30)
-
-    monkeypatch.setattr(edge_store.ShardStore, "_optimize_copy", slowly)
-    optimizing = threading.Thread(target=index.optimize)
-    optimizing.start()
-    searches = writes = 0
-    slowest = 0.0
-    try:
-        while writes < 60:
-            put(index, address(file=f"new-{writes}"), f"written meanwhile {writes}")
-            index.set_attributes("org-a", f"file-{writes % 20}", FileAttributes((f"tag-{writes}",)))
-            if writes % 4 == 0:
-                index.delete_file("org-a", f"new-{writes}")
-            writes += 1
-            begun = time.perf_counter()
-            assert len(index.candidates(scope(), question(f"text {writes}"), per_leg=10)) >= 10
-            slowest = max(slowest, time.perf_counter() - begun)
-            searches += 1
-            if writes == 50:
-                assert optimizing.is_alive()
-                may_end.set()
-    finally:
-        may_end.set()
-        optimizing.join(30)
-    assert slowest < 1.0
-    assert _generations(tmp_path) == ["gen-000002"]
-
-    def check(index: EdgeIndex) -> None:
-        assert index.count("org-a") == 2000 + 45
-        assert index.count("org-a", file_id="new-4") == 0
-        assert len(texts_found(index, scope(tags=("tag-59",)))) == 100
-        assert len(texts_found(index, scope(tags=("tag-0",)))) == 0
-
-    check(index)
-    index.close()
-    again = _open(tmp_path)
-    check(again)
-    again.close()
-
-
-def test_write_while_the_optimized_copy_is_opened_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing was written before, so that the journal is still empty when the swap begins."""
-    index = _open(tmp_path)
-    put(index, address(), "kept")
-
-    class WrittenToWhileOpening:
-        @staticmethod
-        def load(folder: str, config: EdgeConfig) -> EdgeShard:
-            put(index, address(file="file-b"), "also kept")
-            return EdgeShard.load(folder, config)
-
-    monkeypatch.setattr(edge_store, "EdgeShard", WrittenToWhileOpening)
-    index.optimize()
-    assert texts_found(index, scope()) == {"kept", "also kept"}
-    index.close()
+        open_edge(tmp_path / "file")
 
 
 def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
@@ -218,95 +132,8 @@ def test_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     index.close()
 
 
-def test_maintenance_optimizes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_store, "FLUSH_INTERVAL_SECONDS", 0.05)
-    index = _open(tmp_path, optimize_after_points=150)
-    put(index, address(), *[f"text {n}" for n in range(100)])
-    time.sleep(0.5)
-    assert _generations(tmp_path) == ["gen-000001"]
-    put(index, address(file="file-b"), *[f"text {n}" for n in range(100)])
-    deadline = time.monotonic() + 20
-    while _generations(tmp_path) != ["gen-000002"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert index.count("org-a") == 200
-    index.close()
-
-
-@pytest.mark.parametrize("is_supported", [True, False])
-def test_copy_is_whole_and_its_holes_stay_holes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_supported: bool
-) -> None:
-    if not is_supported:
-
-        def refuse(*_: object) -> int:
-            raise OSError(errno.EXDEV, "another file system")
-
-        monkeypatch.setattr(os, "copy_file_range", refuse)
-    source = tmp_path / "source" / "segment"
-    source.mkdir(parents=True)
-    (source / "empty").touch()
-    (source / "small").write_bytes(b"text")
-    with (source / "mapped").open("w+b") as file:
-        file.truncate(32 * 1024 * 1024)
-        with mmap.mmap(file.fileno(), 0) as mapped:
-            for offset in (0, 5_000_000, len(mapped) - 10):
-                mapped[offset : offset + 5] = b"bytes"  # dirty pages in a hole, and not flushed
-            copy_folder(tmp_path / "source", tmp_path / "target")
-            assert (tmp_path / "target/segment/mapped").read_bytes() == bytes(mapped)
-    assert (tmp_path / "target/segment/empty").read_bytes() == b""
-    assert (tmp_path / "target/segment/small").read_bytes() == b"text"
-    if is_supported:
-        assert (tmp_path / "target/segment/mapped").stat().st_blocks * 512 < 1024 * 1024
-
-
-def test_failed_optimization_leaves_the_index_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = _open(tmp_path)
-    put(index, address(), "kept")
-    with monkeypatch.context() as patch:
-        patch.setattr(edge_optimizer, "__file__", str(tmp_path / "no-such-program.py"))
-        with pytest.raises(IndexUnavailable):
-            index.optimize()
-    put(index, address(file="file-b"), "also kept")
-    assert texts_found(index, scope()) == {"kept", "also kept"}
-    assert _generations(tmp_path) == ["gen-000001"]
-    index.optimize()
-    assert texts_found(index, scope()) == {"kept", "also kept"}
-    index.close()
-
-
-def test_closing_ends_an_optimization_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sleeper = tmp_path / "sleeper.py"
-    sleeper.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(edge_optimizer, "__file__", str(sleeper))
-    index = _open(tmp_path)
-    put(index, address(), "kept")
-    failures: list[IndexUnavailable] = []
-
-    def optimize() -> None:
-        try:
-            index.optimize()
-        except IndexUnavailable as error:
-            failures.append(error)
-
-    optimizing = threading.Thread(target=optimize)
-    optimizing.start()
-    while index._store._child is None:
-        time.sleep(0.01)
-    begun = time.monotonic()
-    index.close()
-    optimizing.join()
-    assert time.monotonic() - begun < 10
-    assert failures
-    again = _open(tmp_path)
-    assert texts_found(again, scope()) == {"kept"}
-    again.close()
-
-
 def test_threads_may_read_and_write_at_once(tmp_path: Path) -> None:
-    index = _open(tmp_path)
+    index = open_edge(tmp_path)
     failures: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -326,4 +153,38 @@ def test_threads_may_read_and_write_at_once(tmp_path: Path) -> None:
         thread.join()
     assert not failures
     assert [index.count(f"org-{number}") for number in range(6)] == [20] * 6
+    index.close()
+
+
+@pytest.mark.parametrize("change", ["deletion", "tags"])
+def test_searches_slip_in_while_a_large_file_changes(tmp_path: Path, change: str) -> None:
+    """The engine lets no other thread run during a call: one that changed it all would be seen from outside only
+    before and after."""
+    index = open_edge(tmp_path)
+    passages = 3000
+    put(index, address(), *[f"text {n}" for n in range(passages)])
+    begun, ended = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def look() -> None:
+        while not ended.is_set():
+            if change == "deletion":
+                seen.append(index.count("org-a"))
+            else:
+                seen.append(len(index.candidates(scope(tags=("new",)), question("text"), per_leg=passages)))
+            begun.set()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    begun.wait()
+    try:
+        if change == "deletion":
+            index.delete_knowledge_base("org-a", "kb-a")
+        else:
+            index.set_attributes("org-a", "file-a", FileAttributes(("new",)))
+    finally:
+        ended.set()
+        looking.join()
+    assert len({found for found in seen if 0 < found < passages}) > 3
+    assert index.count("org-a") == (0 if change == "deletion" else passages)
     index.close()

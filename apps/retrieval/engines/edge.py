@@ -1,6 +1,7 @@
 """Qdrant Edge: the engine inside this process, on a folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import qdrant_edge as edge
 from apps.retrieval import payload
 from apps.retrieval.contracts import PointId, SparseVector
 from apps.retrieval.engines.edge_store import OPTIMIZE_AFTER_POINTS, ShardStore
-from apps.retrieval.engines.hybrid import EnginePoint, HybridIndex, LegQuery
+from apps.retrieval.engines.hybrid import UPSERT_BATCH, EnginePoint, HybridIndex, LegQuery
 from apps.retrieval.filters import Match, PointFilter
 
 # Twice as many candidates as asked for, by the quantized vectors, are scored by the originals: fusion adds scores up.
 RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
+
+SCROLLED_IDS = 1000  # a few milliseconds, and each page looks through the whole filter again
 
 
 class EdgeIndex(HybridIndex):
@@ -73,13 +76,30 @@ class EdgeIndex(HybridIndex):
         self._store.write(operation, changed_points=len(points))
 
     def _delete(self, where: PointFilter) -> None:
-        if points := self._count(where):
-            operation = edge.UpdateOperation.delete_points_by_filter(_filter(where))
-            self._store.write(operation, changed_points=points)
+        for batch, points in self._in_batches(where):
+            self._store.write(edge.UpdateOperation.delete_points_by_filter(batch), changed_points=points)
 
     def _set_payload(self, where: PointFilter, fields: Mapping[str, Any]) -> None:
-        operation = edge.UpdateOperation.set_payload_by_filter(_filter(where), dict(fields))
-        self._store.write(operation, changed_points=0)
+        # It takes points out of the graph, and leaves a dead copy of each behind.
+        for batch, points in self._in_batches(where):
+            operation = edge.UpdateOperation.set_payload_by_filter(batch, dict(fields))
+            self._store.write(operation, changed_points=points)
+
+    def _in_batches(self, where: PointFilter) -> Iterator[tuple[edge.Filter, int]]:
+        """Yield filters that together match what there is now, each with how many points it matches: so few that
+        searches slip in between. Still by the filter, not by ids alone: a point may have gone meanwhile."""
+        condition, offset = _filter(where), None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset, limit=SCROLLED_IDS, filter=condition, with_payload=False, with_vector=False
+            )
+            records, offset = self._store.read(partial(edge.EdgeShard.scroll, scroll=request))
+            ids = [str(record.id) for record in records]
+            for start in range(0, len(ids), UPSERT_BATCH):
+                batch = ids[start : start + UPSERT_BATCH]
+                yield _filter(where.among(batch)), len(batch)
+            if offset is None:
+                return
 
     def _count(self, where: PointFilter) -> int:
         request = edge.CountRequest(exact=True, filter=_filter(where))

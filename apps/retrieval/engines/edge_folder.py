@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -9,19 +10,23 @@ from pathlib import Path
 
 from apps.retrieval.errors import IndexLocked, IndexUnavailable
 
+logger = logging.getLogger(__name__)
+
 LOCK_POLL_SECONDS = 0.1
 
 
 class GenerationFolder:
     """``<path>/CURRENT`` names the generation in use; every other ``gen-…`` is left over from a crash.
 
-    The name changes by an atomic rename, after the new generation was flushed: whenever the process
-    dies, CURRENT names a whole one.
+    The name changes by an atomic rename, after the new generation was synced: whenever the process
+    dies or the power goes, CURRENT names a whole one. ``CHANGED`` holds how much of it changed since it was optimized.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock_file: int | None = None
+        # Kept open: syncing a rename must not fail for want of a descriptor.
+        self._folder_file: int | None = None
 
     def acquire(self, wait_seconds: float) -> None:
         """Become the folder's owner, until release or the death of the process.
@@ -30,26 +35,27 @@ class GenerationFolder:
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_file = os.open(self._path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._folder_file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
+            self.release()
             raise IndexUnavailable(f"The vector folder cannot be opened: {error.strerror}.") from error
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    os.close(descriptor)
+                    self.release()
                     raise IndexLocked from None
                 time.sleep(LOCK_POLL_SECONDS)
-            else:
-                self._lock_file = descriptor
-                return
 
     def release(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        for descriptor in (self._folder_file, self._lock_file):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._folder_file = self._lock_file = None
 
     @property
     def current(self) -> Path | None:
@@ -66,25 +72,64 @@ class GenerationFolder:
         return path
 
     def make_current(self, generation: Path) -> None:
-        """Point CURRENT at a flushed generation, durably."""
+        """Point CURRENT at a generation that ``sync_folder`` brought to the disk.
+
+        Raises OSError, and CURRENT is then as it was: whatever fails after the rename only delays ``discard_others``.
+        """
         draft = self._path / "CURRENT.new"
         with draft.open("w") as file:
             file.write(generation.name)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._path / "CURRENT")
-        directory = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        self._sync_names()
 
     def discard_others(self) -> None:
-        """Delete every generation but the current one."""
+        """Delete every generation but the current one; none while the disk may hold a CURRENT that names another."""
+        if not self._sync_names():
+            return
         current = self.current
         for path in self._path.glob("gen-*"):
             if path != current:
                 shutil.rmtree(path, ignore_errors=True)
+
+    @property
+    def changed_points(self) -> int | None:
+        """What was remembered last, or None where nothing was, or nothing that can be read."""
+        try:
+            return int((self._path / "CHANGED").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def remember_changed_points(self, count: int) -> None:
+        """Not synced: the number decides when to optimize, and nothing else. Raises IndexUnavailable."""
+        draft = self._path / "CHANGED.new"
+        try:
+            draft.write_text(str(count))
+            draft.replace(self._path / "CHANGED")
+        except OSError as error:
+            raise IndexUnavailable(f"The vector folder cannot be written to: {error.strerror}.") from error
+
+    def _sync_names(self) -> bool:
+        """Bring CURRENT's rename to the disk, and return whether it is there: nobody can take it back."""
+        assert self._folder_file is not None  # noqa: S101 - the owner's, until it releases the folder
+        try:
+            os.fsync(self._folder_file)
+        except OSError:
+            logger.exception("%s could not be synced: former generations are kept.", self._path)
+            return False
+        return True
+
+
+def sync_folder(path: Path) -> None:
+    """Bring all of a folder that nobody writes to onto the disk: the engine flushes what it changed, not what was
+    copied. Raises OSError."""
+    for each in (path, *path.rglob("*")):
+        descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def copy_folder(source: Path, target: Path) -> None:
