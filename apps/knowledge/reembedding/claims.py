@@ -21,6 +21,14 @@ MAX_PAUSE = timedelta(minutes=10)
 WAIT = timedelta(minutes=1)  # for a file that is being indexed again
 
 
+class WorkersLost(CommonplaceError):
+    code = "workers_lost"
+    default_message = (
+        f"It was begun more than {MAX_FAILURES} times in a row, and its worker was killed, or something failed. "
+        "The operator's log has the cause."
+    )
+
+
 class ClaimLost(Exception):
     """It was cancelled or deleted, or its lease ran out and another worker took it. Stop, and write nothing."""
 
@@ -44,6 +52,7 @@ def claim_next(*, owner: str) -> Claim | None:
         )
         waiting = _due(now).exclude(Exists(unpurged)).order_by("served_at", "pk")
         for reembedding in waiting[:10]:
+            is_lost = reembedding.lease_expires_at is not None  # its worker did not give it back
             taken = _due(now).filter(pk=reembedding.pk, claims=reembedding.claims)
             if taken.update(
                 status=ReembeddingStatus.RUNNING,
@@ -51,6 +60,7 @@ def claim_next(*, owner: str) -> Claim | None:
                 lease_owner=owner,
                 lease_expires_at=_lease_end(now),
                 served_at=now,
+                failures=F("failures") + int(is_lost),
             ):
                 reembedding.refresh_from_db()
                 return Claim(reembedding, reembedding.claims)
@@ -134,8 +144,10 @@ def begin_slice(claim: Claim) -> None:
     """Bring the total up to date: files came and went since. Where the model's package was changed since, all that
     was done is in another collection than searches will read, and counts no more.
 
-    Raises ClaimLost, and ValidationFailed or EmbedderUnavailable when there is no such model now.
+    Raises ClaimLost, WorkersLost, and ValidationFailed or EmbedderUnavailable when there is no such model now.
     """
+    if claim.reembedding.failures > MAX_FAILURES:
+        raise WorkersLost
     wish, collection = claim.reembedding, runtime.collection_of(claim.reembedding.to_model)
     files = File.objects.filter(knowledge_base_id=wish.knowledge_base_id, live_revision__gt=0)
     changes: dict[str, object] = {"files_total": files.count(), "to_collection": collection}

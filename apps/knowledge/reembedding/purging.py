@@ -2,7 +2,7 @@
 
 import logging
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -24,7 +24,8 @@ def sweep(*, at_start: bool = False) -> int:
     """
     with system_scope("sweep"):
         if at_start:
-            Reembedding.objects.filter(lease_expires_at__isnull=False).update(lease_expires_at=None)
+            lost = Reembedding.objects.filter(lease_expires_at__isnull=False)
+            lost.update(lease_expires_at=None, failures=F("failures") + 1)
         due = list(
             Reembedding.objects.filter(purge_after__lte=timezone.now(), purged_at=None).order_by(
                 "purge_after"

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.knowledge.attributes import update_file
 from apps.knowledge.models import File
+from apps.knowledge.reembedding import claims, purging
 from apps.knowledge.reembedding.models import Reembedding, ReembeddingStatus
 from apps.knowledge.reembedding.requests import reembed
 from apps.knowledge.search import search
@@ -125,6 +126,27 @@ def test_what_a_killed_worker_wrote_of_a_file_is_kept(
     assert state_of(tenant).status == ReembeddingStatus.SUCCEEDED
     assert counts(long_file) == (PAGES, PAGES)
     assert len(watched.texts) - lost == PAGES
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_file_that_kills_its_worker_each_time_ends_it(
+    tenant: Tenant, long_file: File, wish: Wish, watched: _Watched, at_start: bool
+) -> None:
+    """One process of several, or the only one there is."""
+    wish(E5)
+    watched.dies_at = 1
+    for _ in range(claims.MAX_FAILURES + 1):
+        with pytest.raises(SystemExit):
+            worker.reembed_for_a_while(owner="killed")
+        if at_start:
+            purging.sweep(at_start=True)
+        else:
+            _lease_ends()
+    _work()
+    assert state_of(tenant).status == ReembeddingStatus.FAILED
+    assert "its worker was killed" in state_of(tenant).error
+    sweep()
+    assert counts(long_file) == (PAGES, 0)
 
 
 def test_tags_that_change_between_two_slices_are_on_every_passage(
