@@ -9,6 +9,7 @@ from apps.retrieval.embedding.registry import MODELS
 from apps.retrieval.passages import Chunk, FileAttributes, RevisionAddress, SearchScope
 from apps.retrieval.payload import point_id
 from apps.retrieval.runtime import collection_of, every_index, get_embedder, get_index, get_sparse_encoder
+from apps.retrieval.services import load_model
 from apps.retrieval.splitting import MeasuredText, fit_path, overlap_of
 
 BATCH = 32  # chunks embedded and written at a time: a lease is renewed between two
@@ -57,6 +58,7 @@ def reembed_revision(
     ends = accumulate(sizes[ordinal] for ordinal in ordinals)
     places = {ordinal: end - sizes[ordinal] for ordinal, end in zip(ordinals, ends, strict=True)}
     firsts = set(places.values())
+    load_model(target.model, while_waiting=lambda: tell(0))
     read = written = embedded = 0
     pieces = _pieces(origin.read_revision(source), places, embedder)
     while batch := list(islice(pieces, BATCH)):

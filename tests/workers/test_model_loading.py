@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from django.utils import timezone
 from apps.events.models import Event
 from apps.knowledge import leases
 from apps.knowledge.models import File, KnowledgeBase
+from apps.knowledge.reembedding import claims
+from apps.knowledge.reembedding.requests import reembed
 from apps.knowledge.statuses import FileStatus
 from apps.knowledge.sweep import sweep
 from apps.retrieval import runtime
@@ -27,6 +29,7 @@ from apps.retrieval.embedding.registry import embedding_model
 from tests.conftest import Tenant, Upload, committing
 from workers import embedding_models, stopping
 from workers.ingest import process_next
+from workers.reembedding import reembed_for_a_while
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +146,39 @@ def test_worker_that_is_stopped_while_a_model_is_loaded_gives_its_file_back(
     with tenant.scope():
         file = File.objects.get(pk=file.pk)
     assert (file.status, file.unfinished_attempts) == (FileStatus.ENQUEUED, 0)
+
+
+def test_claim_on_a_switch_is_renewed_while_the_new_model_is_loaded(
+    tenant: Tenant,
+    ingest: Upload,
+    cache: Path,
+    unloaded: WatchedEmbedder,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ingest("owl.txt", b"The owl hunts at night.", "text/plain")
+    with tenant.scope(), committing():
+        reembed(tenant.library, E5.name)
+    settings.LEASE_SECONDS = LEASE_SECONDS
+    renew = claims.renew
+    ends: list[datetime] = []
+    late: list[datetime] = []
+
+    def watched(claim: claims.Claim) -> None:
+        now = timezone.now()
+        if ends and now > ends[-1]:
+            late.append(now)
+        renew(claim)
+        ends.append(now + timedelta(seconds=LEASE_SECONDS))
+
+    monkeypatch.setattr(claims, "renew", watched)
+    begun = timezone.now()
+    with _converting_elsewhere(cache, CONVERSION_SECONDS):
+        assert reembed_for_a_while(owner="tests")
+    assert (ends[-1] - begun).total_seconds() > CONVERSION_SECONDS
+    assert late == []
+    with tenant.scope():
+        assert KnowledgeBase.objects.get(pk=tenant.library.pk).embedding_model == E5.name
 
 
 @pytest.fixture
