@@ -27,6 +27,13 @@ class EmbedderUnavailable(CommonplaceError):
     default_message = "The embedding model could not be loaded."
 
 
+class ModelLoading(TemporarilyUnavailable):
+    """As many wait for the model already as may: it is loaded, or converted once, which takes a minute."""
+
+    code = "model_loading"
+    default_message = "The embedding model of this knowledge base is being loaded. Try again in some seconds."
+
+
 class OrganizationRequired(CommonplaceError):
     """A call to the index named no organization. A fault of the caller: the index never guesses a tenant."""
 

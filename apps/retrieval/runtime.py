@@ -78,6 +78,7 @@ def _make_embedder(model: str) -> Embedder:
         backend=settings.EMBEDDING_BACKEND,
         threads=settings.EMBEDDING_THREADS,
         cache_folder=Path(settings.EMBEDDING_CACHE_DIR),
+        waiting_queries=max(1, settings.HTTP_THREADS // 2),
     )
 
 

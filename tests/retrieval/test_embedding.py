@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from apps.retrieval.contracts import Embedder
 from apps.retrieval.embedding import onnx_backend, openvino_cache
 from apps.retrieval.embedding.embedder import BackendName, TransformerEmbedder
 from apps.retrieval.embedding.registry import embedding_model
-from apps.retrieval.errors import EmbedderUnavailable
+from apps.retrieval.errors import EmbedderUnavailable, ModelLoading
 
 pytestmark = pytest.mark.once
 
@@ -36,10 +36,15 @@ TEXTS = [
 ]
 
 
-def _embedder(backend: BackendName, cache_folder: Path | None = None) -> TransformerEmbedder:
-    cache_folder = cache_folder or Path(settings.EMBEDDING_CACHE_DIR)
+def _embedder(
+    backend: BackendName, cache_folder: Path | None = None, *, waiting_queries: int = 8
+) -> TransformerEmbedder:
     return TransformerEmbedder(
-        embedding_model("all-minilm-l6-v2"), backend=backend, threads=0, cache_folder=cache_folder
+        embedding_model("all-minilm-l6-v2"),
+        backend=backend,
+        threads=0,
+        cache_folder=cache_folder or Path(settings.EMBEDDING_CACHE_DIR),
+        waiting_queries=waiting_queries,
     )
 
 
@@ -262,6 +267,18 @@ def test_those_who_wait_for_a_model_share_its_failure_and_the_next_has_it_tried_
     with pytest.raises(EmbedderUnavailable):
         embedder.embed_query("later")
     assert len(conversions.read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("broken_converter")
+def test_only_so_many_queries_wait_for_a_model(tmp_path: Path) -> None:
+    embedder = _embedder("openvino", tmp_path / "models", waiting_queries=2)
+    with ThreadPoolExecutor(5) as callers:
+        with _converting_elsewhere(tmp_path / "models"):
+            asked = [callers.submit(embedder.embed_query, f"question {number}") for number in range(5)]
+            refused = list(islice(as_completed(asked, timeout=20), 3))
+            assert all(isinstance(one.exception(), ModelLoading) for one in refused)
+        waited = [one for one in asked if one not in refused]
+        assert all(isinstance(one.exception(), EmbedderUnavailable) for one in waited)
 
 
 def test_name_tells_model_and_revision() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from apps.retrieval.contracts import FloatArray, TextSpan
 from apps.retrieval.embedding.model import EmbeddingModel, forbid_downloads
 from apps.retrieval.embedding.tokenization import ModelTokenizer, TokenBatch
-from apps.retrieval.errors import EmbedderUnavailable
+from apps.retrieval.errors import EmbedderUnavailable, ModelLoading
 
 logger = logging.getLogger(__name__)
 BackendName = Literal["auto", "openvino", "onnx", "torch"]
@@ -56,11 +56,18 @@ class _Query:
 class TransformerEmbedder:
     """A sentence-transformers model on a backend of choice; nothing is loaded before it is needed.
 
-    The tokenizer loads by itself, so that measuring text does not load the model.
+    The tokenizer loads by itself, so that measuring text does not load the model. ``waiting_queries`` may wait for the
+    model at a time: the threads that they wait in are needed for those who have another.
     """
 
     def __init__(
-        self, model: EmbeddingModel, *, backend: BackendName, threads: int, cache_folder: Path
+        self,
+        model: EmbeddingModel,
+        *,
+        backend: BackendName,
+        threads: int,
+        cache_folder: Path,
+        waiting_queries: int = 8,
     ) -> None:
         self._model = model
         self._backend_name = backend
@@ -68,6 +75,7 @@ class TransformerEmbedder:
         self._cache_folder = cache_folder
         self._lock = threading.Lock()  # for the next line alone: nobody holds it while the model loads
         self._loading: Future[EmbeddingBackend] | None = None
+        self._waiting_queries = threading.Semaphore(waiting_queries)
         self._loading_tokenizer = threading.Lock()
         self._tokenizer: ModelTokenizer | None = None
         self._begun = lru_cache(maxsize=CACHED_QUERIES)(self._begin_query)
@@ -132,8 +140,20 @@ class TransformerEmbedder:
         self._begun.cache_clear()
 
     def _begin_query(self, text: str) -> "_Query":
+        backend = self._backend_for_query()
         (batch,) = self.tokenizer.batches([text], prefix=self._model.query_prefix)
-        return _Query(batch, self.backend)
+        return _Query(batch, backend)
+
+    def _backend_for_query(self) -> EmbeddingBackend:
+        loading = self.begin_loading()
+        if loading.done():
+            return loading.result()
+        if not self._waiting_queries.acquire(blocking=False):
+            raise ModelLoading
+        try:
+            return loading.result()
+        finally:
+            self._waiting_queries.release()
 
     def _load_into(self, loading: Future[EmbeddingBackend]) -> None:
         try:
