@@ -77,6 +77,12 @@ class Bm25Encoder:
         return SparseVector(tuple(weights), tuple(weights.values()))
 
 
+def is_stop_word(word: str, language: str) -> bool:
+    """Whether the word alone has no term in that language."""
+    name = QDRANT_LANGUAGES.get(language)
+    return name is not None and not _encoder(name, AVERAGE_TERMS).embed_query(word).indices
+
+
 @cache
 def _encoder(language: str | None, average_terms: float) -> Bm25:
     if language is None:

@@ -11,6 +11,8 @@ from apps.retrieval.languages import UNDETERMINED
 COSINE_WEIGHT = 0.65
 # Of a model that was not trained for any of the languages the passages are in: it knows names and numbers there.
 FOREIGN_COSINE_WEIGHT = 0.4
+# Of a question over passages of which none is in its language: they share names and numbers with it, and few words.
+ACROSS_COSINE_WEIGHT = 0.85
 # Each leg proposes at least this many, however few are asked for: fusion needs what lies below the cut.
 MIN_CANDIDATES_PER_LEG = 100
 
@@ -24,11 +26,16 @@ class CosineScale:
     weight: float = COSINE_WEIGHT
 
     @classmethod
-    def of(cls, model: EmbeddingModel, languages: Iterable[str]) -> "CosineScale":
-        """For passages in these languages; none determined count as one that the model was trained for."""
+    def of(
+        cls, model: EmbeddingModel, languages: Iterable[str], *, asked_in: str | None = None
+    ) -> "CosineScale":
+        """For passages in these languages; none determined count as one that the model was trained for, and as the
+        one that was ``asked_in``."""
         found = set(languages) - {UNDETERMINED}
-        is_foreign = bool(found) and model.languages is not None and found.isdisjoint(model.languages)
         low, high = model.cosine_range
+        if found and asked_in is not None and asked_in not in found:
+            return cls(low, high, ACROSS_COSINE_WEIGHT)
+        is_foreign = bool(found) and model.languages is not None and found.isdisjoint(model.languages)
         return cls(low, high, FOREIGN_COSINE_WEIGHT if is_foreign else COSINE_WEIGHT)
 
 

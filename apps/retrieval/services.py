@@ -19,6 +19,7 @@ from apps.retrieval.embedding.registry import embedding_model
 from apps.retrieval.fusion import MIN_CANDIDATES_PER_LEG, CosineScale, Ranked, fuse
 from apps.retrieval.passages import Chunk, FileAttributes, Passage, RevisionAddress, SearchScope
 from apps.retrieval.payload import vector_id
+from apps.retrieval.questions import Question
 from apps.retrieval.reranking import rerank
 from apps.retrieval.runtime import every_index, get_embedder, get_index, get_sparse_encoder
 
@@ -102,15 +103,17 @@ def search_passages(
     if settings.RERANKER_DIR:
         enough = max(enough, settings.RERANK_PASSAGES)
     encode_sparse = get_sparse_encoder().encode_query
+    question = Question.read(query)
     pools: list[tuple[CosineScale, list[Candidate]]] = []
     scope_of: dict[PointId, SearchScope] = {}
     for scope in scopes:
         dense = get_embedder(scope.model).begin_query(query)
-        encoded = EncodedQuery(dense, encode_sparse(query, scope.languages))
+        encoded = EncodedQuery(dense, encode_sparse(question.words, scope.languages))
         proposed = get_index(scope.model).candidates(
             scope, encoded, per_leg=max(enough, MIN_CANDIDATES_PER_LEG)
         )
-        pools.append((CosineScale.of(embedding_model(scope.model), scope.languages), proposed))
+        scale = CosineScale.of(embedding_model(scope.model), scope.languages, asked_in=question.language)
+        pools.append((scale, proposed))
         scope_of |= {candidate.point_id: scope for candidate in proposed}
     best = fuse(pools, min_similarity=min_similarity, limit=enough)
     passages = _passages(scopes, best, scope_of, read_ahead=limit + limit // 2)

@@ -46,6 +46,26 @@ def test_words_are_found_by_their_stem_in_whatever_language(
             assert all(other.passage.score == 0 for other in others), query
 
 
+def test_function_words_of_a_question_are_no_rare_words_of_another_language(
+    tenant: Tenant, ingest: Upload
+) -> None:
+    """A German text that quotes English titles is the only one with "what", "is" and "how" in it."""
+    ingest(
+        "musik.txt",
+        "Die Kapelle spielte zuerst „What Is the Colour of the Wind“ und danach „How Did the World Begin“, und das "
+        "Publikum sang bis spät in die Nacht.".encode(),
+        "text/plain",
+    )
+    moat = ingest("moat.txt", b"Its moat is eleven metres wide, and a drawbridge crosses it.", "text/plain")
+    dough = ingest(
+        "kochen.txt", "Für den Teig nimmt man Mehl, Wasser und ein wenig Hefe.".encode(), "text/plain"
+    )
+    with tenant.scope():
+        library = KnowledgeBase.objects.get(pk=tenant.library.pk)
+        for query, expected in (("How wide is the ditch?", moat), ("What is the flour of the Teig?", dough)):
+            assert search([library], query)[0].file.id == expected.pk, query
+
+
 def test_reused_content_keeps_its_languages(tenant: Tenant, ingest: Upload) -> None:
     first = ingest("one.txt", GERMAN.encode(), "text/plain")
     second = ingest("two.txt", GERMAN.encode(), "text/plain")

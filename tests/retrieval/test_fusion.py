@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 
 from apps.retrieval.contracts import Candidate
 from apps.retrieval.embedding.registry import MODELS, embedding_model
-from apps.retrieval.fusion import COSINE_WEIGHT, FOREIGN_COSINE_WEIGHT, CosineScale, Ranked, fuse
+from apps.retrieval.fusion import (
+    ACROSS_COSINE_WEIGHT,
+    COSINE_WEIGHT,
+    FOREIGN_COSINE_WEIGHT,
+    CosineScale,
+    Ranked,
+    fuse,
+)
 from apps.retrieval.languages import UNDETERMINED
 
 pytestmark = pytest.mark.once
@@ -48,6 +55,13 @@ def test_model_counts_less_in_a_language_it_was_not_trained_for() -> None:
     for languages in ([], ["en"], ["de", "en"]):
         assert CosineScale.of(english, languages).weight == COSINE_WEIGHT
     assert CosineScale.of(multilingual, ["de", "zh"]).weight == COSINE_WEIGHT
+
+
+def test_meaning_counts_more_for_a_question_in_a_language_that_no_passage_is_in() -> None:
+    for model in map(embedding_model, MODELS):
+        assert CosineScale.of(model, ["de", "zh"], asked_in="en").weight == ACROSS_COSINE_WEIGHT
+        for languages in (["de", "en"], [], [UNDETERMINED]):
+            assert CosineScale.of(model, languages, asked_in="en") == CosineScale.of(model, languages)
 
 
 def test_passages_of_no_language_change_no_models_weight() -> None:
