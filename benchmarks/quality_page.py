@@ -30,9 +30,9 @@ moved behind another of that file. See [arrangement](decisions/arrangement.md).
 READ_AGAIN = """
 ## Read again by a cross-encoder
 
-What `RERANKER_DIR` adds, over queries chosen evenly from each collection's: a search without it, a search with it, what
-it gains (and the 95 % confidence interval of that, paired by query), and what a search with it takes. See
-[reranker](decisions/reranker.md).
+What `RERANKER_DIR` adds, over queries chosen evenly from each collection's (`RERANKED_QUERIES`): nDCG@10, recall@20 and
+MRR@10 of searches without it and with it, and what it gains, with the 95 % confidence interval of that, paired by
+query. See [reranker](decisions/reranker.md).
 """
 
 

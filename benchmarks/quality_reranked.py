@@ -16,9 +16,9 @@ NORMAL_95 = 1.96  # standard errors either side of a mean hold it 95 times of 10
 @dataclass(frozen=True, slots=True)
 class Reranked:
     """``before`` and ``after`` are by measure; ``gain`` is of nDCG@10, the mean of the queries' own, with half of its
-    95 % confidence interval; ``seconds`` and ``cpu_seconds`` are a search's."""
+    95 % confidence interval; ``seconds`` are a search's."""
 
-    COLUMNS: ClassVar = ("queries", "hybrid", "hybrid + rerank", "gain of nDCG@10", "seconds", "of CPU")
+    COLUMNS: ClassVar = ("queries", "hybrid", "hybrid + rerank", "gain of nDCG@10")
 
     queries: int
     before: dict[str, float]
@@ -26,7 +26,6 @@ class Reranked:
     gain: float
     interval: float
     seconds: float
-    cpu_seconds: float
 
     @classmethod
     def of(cls, found: dict[str, Any], hybrid: Rankings, judged: dict[str, dict[str, int]]) -> Self:
@@ -42,7 +41,6 @@ class Reranked:
             gain=float(gains.mean()),
             interval=float(NORMAL_95 * gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0,
             seconds=found["seconds"],
-            cpu_seconds=found["cpu_seconds"],
         )
 
     def print(self) -> None:
@@ -62,8 +60,6 @@ class Reranked:
             _all(self.before),
             _all(self.after),
             self._gain(),
-            f"{self.seconds:.2f}",
-            f"{self.cpu_seconds:.2f}",
         )
 
     def _gain(self) -> str:

@@ -31,7 +31,7 @@ from workers import embedding_models, stopping
 from workers.ingest import process_next
 from workers.reembedding import reembed_for_a_while
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 E5 = embedding_model("multilingual-e5-small")
 LEASE_SECONDS = 4
