@@ -7,8 +7,10 @@ from functools import lru_cache
 from apps.retrieval.bm25 import is_stop_word
 from apps.retrieval.languages import detect_language
 
-_WORD = re.compile(r"\w+")
-MAX_KEPT = 100_000
+_WORD = re.compile(
+    r"\b\w{1,20}\b"
+)  # no stop word is longer, and what is remembered of others' words stays small
+MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
