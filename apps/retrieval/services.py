@@ -30,8 +30,11 @@ def prepare(model: str = "") -> None:
     """Load a model, the default one unless it is named, and open its index, which takes seconds the first time and
     nothing later. Raises EmbedderUnavailable, IndexUnavailable.
     """
-    get_embedder(model or settings.EMBEDDING_MODEL).embed_query("warm up")
-    get_index(model or settings.EMBEDDING_MODEL)
+    name = model or settings.EMBEDDING_MODEL
+    embedder = get_embedder(name)
+    embedder.begin_loading().result()  # not as one of the queries, of which only so many may wait for it
+    embedder.embed_query("warm up")
+    get_index(name)
 
 
 def load_model(model: str, *, while_waiting: Callable[[], object]) -> None:
