@@ -36,14 +36,14 @@ def main() -> None:
     models = _listed("MODELS") or list(MODELS)
     if unknown := {*chosen, *models} - {folder.name for folder in folders} - set(MODELS):
         sys.exit(f"There is no {', '.join(sorted(unknown))}: nothing would be measured.")
-    _reranked_queries()  # said now, not when the first collection has been imported
+    reranked_queries = _reranked_queries()
     floors = tomllib.loads(FLOORS.read_text())
     measured, failures = [], []
     with tempfile.TemporaryDirectory(prefix="cp-models-") as converted:  # once, for all servers
         os.environ.setdefault("EMBEDDING_CACHE_DIR", converted)
         for collection in map(read_collection, [folder for folder in folders if folder.name in chosen]):
             for model in models:
-                found = measure(collection, model)
+                found = measure(collection, model, reranked_queries=reranked_queries)
                 measured.append(found)
                 failures += found.failures(floors.get(collection.name, {}))
                 quality_page.print_one(found)
@@ -54,7 +54,7 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 
 
-def measure(collection: Collection, model: str) -> Measured:
+def measure(collection: Collection, model: str, *, reranked_queries: int) -> Measured:
     """Import the collection into a new server, stop it, and ask its library every query."""
     with tempfile.TemporaryDirectory(prefix="cp-quality-") as folder:
         files, data_dir = Path(folder, "files"), Path(folder, "data")
@@ -66,10 +66,9 @@ def measure(collection: Collection, model: str) -> Measured:
             _import(files, data_dir, server.facts["organization_id"], environment)
             server.stop()
         report.line(f"{collection.name}: {len(ids):,} files indexed in {time.monotonic() - started:.0f} s.")
-        read_again = chosen_evenly(list(collection.queries), _reranked_queries())
+        read_again = chosen_evenly(list(collection.queries), reranked_queries)
         found = bare.run("rankings", data_dir, {"queries": collection.queries, "read_again": read_again})
     rankings = {method: _named(by_query, ids) for method, by_query in found["rankings"].items()}
-    reranked = found["reranked"]
     return Measured(
         collection.name,
         model,
@@ -79,9 +78,15 @@ def measure(collection: Collection, model: str) -> Measured:
         languages=found["languages"],
         scores={method: score(ranking, collection.judged) for method, ranking in rankings.items()},
         pages=found["pages"],
-        reranked=reranked
-        and Reranked.of(
-            reranked | {"rankings": _named(reranked["rankings"], ids)}, rankings["hybrid"], collection.judged
+        reranked=(
+            Reranked.of(
+                _named(again["rankings"], ids),
+                rankings["hybrid"],
+                collection.judged,
+                seconds=again["seconds"],
+            )
+            if (again := found["reranked"])
+            else None
         ),
     )
 

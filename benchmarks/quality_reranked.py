@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -28,9 +28,10 @@ class Reranked:
     seconds: float
 
     @classmethod
-    def of(cls, found: dict[str, Any], hybrid: Rankings, judged: dict[str, dict[str, int]]) -> Self:
-        """``found`` is what ``quality_rankings.rank`` tells of it, its documents by their ids."""
-        rankings: Rankings = found["rankings"]
+    def of(
+        cls, rankings: Rankings, hybrid: Rankings, judged: dict[str, dict[str, int]], *, seconds: float
+    ) -> Self:
+        """Of some of the queries that ``hybrid`` has."""
         mine = {query: judged[query] for query in rankings}
         former, latter = score_each(hybrid, mine, DECISIVE), score_each(rankings, mine, DECISIVE)
         gains = np.array([latter[query] - former[query] for query in mine])
@@ -40,7 +41,7 @@ class Reranked:
             after=score(rankings, mine),
             gain=float(gains.mean()),
             interval=float(NORMAL_95 * gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0,
-            seconds=found["seconds"],
+            seconds=seconds,
         )
 
     def print(self) -> None:

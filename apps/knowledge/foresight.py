@@ -11,6 +11,7 @@ from contextlib import suppress
 from apps.base.texts import is_storable
 from apps.knowledge.models import KnowledgeBase
 from apps.retrieval import services as retrieval
+from apps.retrieval.sanitizing import sanitize
 
 MAX_KEPT = 10_000
 MAX_QUERY_CHARS = 4000
@@ -24,9 +25,11 @@ def foresee(caller: str, knowledge_base_id: str, read_query: Callable[[], object
     if model is None:
         return
     query = read_query()
-    if isinstance(query, str) and len(query) <= MAX_QUERY_CHARS and query.strip() and is_storable(query):
+    if not (isinstance(query, str) and len(query) <= MAX_QUERY_CHARS and is_storable(query)):
+        return
+    if text := sanitize(query):  # as the search does: it waits for this very text
         with suppress(Exception):  # whatever it is, the search says so to whoever may ask
-            retrieval.begin_query(query.strip(), {model})
+            retrieval.begin_query(text, {model})
 
 
 def note_answered(caller: str, knowledge_base: KnowledgeBase) -> None:

@@ -24,10 +24,11 @@ from apps.orgs.signals import organization_created, organization_deleting
 DEFAULT_TITLE = "Library"
 
 
-def models_in_use() -> set[str]:
-    """The embedding models that the knowledge bases of all organizations have."""
+def other_models_in_use() -> list[str]:
+    """The embedding models that knowledge bases have, of whatever organization, beside the default one."""
     with system_scope("which embedding models are in use"):
-        return set(KnowledgeBase.objects.order_by().values_list("embedding_model", flat=True).distinct())
+        others = KnowledgeBase.objects.exclude(embedding_model=settings.EMBEDDING_MODEL)
+        return list(others.order_by("embedding_model").values_list("embedding_model", flat=True).distinct())
 
 
 @transaction.atomic

@@ -1,7 +1,7 @@
 """BM25 as sparse vectors: term weights here, document frequencies in the engine."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet
 
@@ -77,8 +77,9 @@ class Bm25Encoder:
         return SparseVector(tuple(weights), tuple(weights.values()))
 
 
+@lru_cache(20_000)
 def is_stop_word(word: str, language: str) -> bool:
-    """Whether the word alone has no term in that language."""
+    """Whether the word alone has no term in that language. What was asked is remembered: let it be short."""
     name = QDRANT_LANGUAGES.get(language)
     return name is not None and not _encoder(name, AVERAGE_TERMS).embed_query(word).indices
 

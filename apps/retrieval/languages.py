@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-DEFAULT_LANGUAGE = (
-    "en"  # of what nobody told a language of: queries, and passages from before languages were told
-)
+# Of what nobody told a language of: queries, and passages from before languages were told.
+DEFAULT_LANGUAGE = "en"
 UNDETERMINED = "und"  # ISO 639-2's code of what was looked at and has no language: a table of numbers
 SAMPLE_CHARS = 600  # more makes it no surer
 # Measured: of texts cut to 60 characters and more none in a thousand is mistaken with this confidence, of

@@ -2,15 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from apps.retrieval.bm25 import is_stop_word
 from apps.retrieval.languages import detect_language
 
-_WORD = re.compile(
-    r"\b\w{1,20}\b"
-)  # no stop word is longer, and what is remembered of others' words stays small
-MAX_KEPT = 20_000
+# No stop word is longer, and what is remembered of the words that are asked stays small.
+_WORD = re.compile(r"\b\w{1,20}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +24,5 @@ class Question:
         language = detect_language(text)
         if language is None:
             return cls(text, None)
-        words = _WORD.sub(lambda word: " " if _says_nothing(word[0], language) else word[0], text)
+        words = _WORD.sub(lambda word: " " if is_stop_word(word[0], language) else word[0], text)
         return cls(words, None if words == text else language)
-
-
-_says_nothing = lru_cache(MAX_KEPT)(is_stop_word)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from django.conf import settings
 
-from apps.knowledge.knowledge_bases import models_in_use
+from apps.knowledge.knowledge_bases import other_models_in_use
 from apps.retrieval import services as retrieval
 from workers.stopping import is_stopping
 
@@ -65,7 +65,7 @@ def warming_up() -> Iterator[None]:
     Leaving the context waits for the end of that: a thread inside OpenVINO when the interpreter goes away
     aborts the process.
     """
-    others = sorted(models_in_use() - {settings.EMBEDDING_MODEL})
+    others = other_models_in_use()
 
     def load() -> None:
         for model in (settings.EMBEDDING_MODEL, *others):

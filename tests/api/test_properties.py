@@ -183,7 +183,7 @@ def test_no_bytes_make_it_stumble(api: CommittingClient, arguments: dict[str, st
     @given(data=st.binary(max_size=60), content_type=st.sampled_from(types))
     def send(data: bytes, content_type: str) -> None:
         # The stubs know no body of bytes.
-        answer = api.generic("POST", "/orgs", data, content_type=content_type)  # type: ignore[arg-type]
+        answer = api.generic("POST", "/orgs", data, content_type=content_type)  # type: ignore[arg-type]  # bytes
         check(answer, document()["paths"]["/orgs"]["post"], (data, content_type))
 
     send()

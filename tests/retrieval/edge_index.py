@@ -10,7 +10,7 @@ COLLECTION = "passages-test"
 
 def open_edge(folder: Path, **options: object) -> EdgeIndex:
     options = {"lock_wait_seconds": 0} | options
-    return EdgeIndex(folder=folder, collection=COLLECTION, dimension=DIMENSION, **options)  # type: ignore[arg-type]
+    return EdgeIndex(folder=folder, collection=COLLECTION, dimension=DIMENSION, **options)  # type: ignore[arg-type]  # whatever the test has
 
 
 def generations(folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 import logging
 
-from django.db.models import F, Sum
+from django.db.models import F
 from django.utils import timezone
 
 from apps.base.errors import CommonplaceError
@@ -10,6 +10,7 @@ from apps.knowledge import dispatch
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.claims import is_any_due
 from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
+from apps.knowledge.reembedding.requests import passages_of
 from apps.orgs.scope import system_scope, tenant_scope
 from apps.retrieval.reembedding import collections_of, count_in, purge_collection, purge_other_models
 
@@ -75,14 +76,9 @@ def purge(reembedding: Reembedding) -> bool:
 
 def _are_whole(base: KnowledgeBase, collections: set[str]) -> bool:
     """Whether these have as many vectors as the files that people find should have. Files come and go meanwhile."""
-
-    def expected() -> int:
-        found = base.files.filter(live_revision__gt=0).aggregate(chunks=Sum("chunk_count"))
-        return found["chunks"] or 0
-
-    before = expected()
+    before = passages_of(base)
     there = count_in(base.organization_id, base.pk, collections)
-    return there >= min(before, expected())
+    return there >= min(before, passages_of(base))
 
 
 def models_of(base: KnowledgeBase) -> set[str]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from apps.base.errors import Conflict, NotFound
@@ -12,6 +13,7 @@ from apps.knowledge.leases import WRITE_MARGIN
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
 from apps.knowledge.reembedding.writing import lease_end
+from apps.retrieval import services as retrieval
 from apps.retrieval.embedding.registry import embedding_model
 
 
@@ -47,6 +49,25 @@ def reembed(knowledge_base: KnowledgeBase, model: str, *, actor_id: str = "") ->
         tell(reembedding, "knowledge_base.reembedding_started", actor_id=actor_id)
         dispatch.send_reembedding()
     return reembedding
+
+
+def is_done(knowledge_base: KnowledgeBase, model: str) -> bool:
+    """Whether searches read the model's vectors of every passage; the index may hold those of its earlier revision."""
+    if (
+        knowledge_base.embedding_model != model
+        or knowledge_base.reembeddings.filter(status__in=UNFINISHED).exists()
+    ):
+        return False
+    there = retrieval.count_vectors(
+        knowledge_base.organization_id, knowledge_base_id=knowledge_base.pk, model=model
+    )
+    return there == passages_of(knowledge_base)
+
+
+def passages_of(knowledge_base: KnowledgeBase) -> int:
+    """How many vectors the files that people find should have."""
+    found = knowledge_base.files.filter(live_revision__gt=0).aggregate(chunks=Sum("chunk_count"))
+    return found["chunks"] or 0
 
 
 def cancel(knowledge_base: KnowledgeBase, *, actor_id: str = "") -> Reembedding:

@@ -15,7 +15,8 @@ from apps.knowledge.sweep import sweep
 from apps.orgs.scope import system_scope
 from apps.retrieval import services as retrieval
 from tests.conftest import Tenant, Upload, committing
-from workers.stopping import request_stop
+from workers import reembedding as worker
+from workers.stopping import request_stop, withdraw_stop
 
 MINILM, E5 = "all-minilm-l6-v2", "multilingual-e5-small"
 ANIMALS = {
@@ -69,15 +70,18 @@ def models_found(tenant: Tenant, query: str) -> set[str]:
         return {one.passage.model for one in search([tenant.library], query)}
 
 
-def stop_after_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker is told to, once it has noted a file."""
+def work_until_a_file_is_done() -> None:
+    """A worker that is stopped once it has noted a file."""
     file_done = claims.file_done
 
     def then_stop(*args: Any, **kwargs: Any) -> None:
         file_done(*args, **kwargs)
         request_stop()
 
-    monkeypatch.setattr(claims, "file_done", then_stop)
+    with pytest.MonkeyPatch.context() as stopping:
+        stopping.setattr(claims, "file_done", then_stop)
+        worker.reembed_for_a_while(owner="tests")
+    withdraw_stop()
 
 
 def go_on(run_workers: Callable[[], int]) -> None:

@@ -87,7 +87,7 @@ def test_what_is_left_of_a_damaged_file_stays_when_its_own_model_is_wished_for(
     where = revision_filter(
         RevisionAddress(file.organization_id, file.knowledge_base_id, file.pk, file.live_revision, MINILM)
     )
-    index._delete(where.among([lost]))  # type: ignore[attr-defined]
+    index._delete(where.among([lost]))  # type: ignore[attr-defined]  # the contract deletes no single point
     object_store().remove(file.key)
     wish(MINILM)
     run_workers()

@@ -51,7 +51,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Watched]:
     monkeypatch.setattr(reembedding, "BATCH", 2)
     monkeypatch.setattr(worker, "SLICE_SECONDS", 0.0)
     embedder = _Watched(runtime.get_embedder(E5))
-    with runtime.using(model=E5, embedder=embedder):  # type: ignore[arg-type]
+    with runtime.using(model=E5, embedder=embedder):  # type: ignore[arg-type]  # the rest by __getattr__
         yield embedder
 
 

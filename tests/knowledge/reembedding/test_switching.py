@@ -32,10 +32,9 @@ from tests.knowledge.reembedding.conftest import (
     go_on,
     models_found,
     state_of,
-    stop_after_one_file,
+    work_until_a_file_is_done,
 )
 from workers import reembedding as worker
-from workers.stopping import withdraw_stop
 
 Run = Callable[[], int]
 Wish = Callable[[str], Reembedding]
@@ -113,15 +112,11 @@ def test_files_that_come_and_go_and_change_meanwhile_end_right(
     wish: Wish,
     ingest: Upload,
     run_workers: Run,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heron, cormorant, owl = sorted(animals, key=lambda file: file.pk)
     wish(E5)
-    stop_after_one_file(monkeypatch)
     with committing():
-        worker.reembed_for_a_while(owner="tests")
-    withdraw_stop()
-    monkeypatch.undo()
+        work_until_a_file_is_done()
     assert [counts(file) for file in (heron, cormorant, owl)] == [(1, 1), (1, 0), (1, 0)]
     with tenant.scope(), committing():
         reindex(_reload(heron))  # which was done already
@@ -163,7 +158,7 @@ def test_file_that_is_in_work_at_the_switch_is_indexed_by_the_new_model(
 
 
 def test_file_that_is_deleted_while_it_is_embedded_leaves_nothing(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     """Its tombstone stays until nobody can write the file's vectors any more."""
     wish(E5)
@@ -186,7 +181,7 @@ def test_file_that_is_deleted_while_it_is_embedded_leaves_nothing(
 
 
 def test_killed_worker_is_followed_by_another_that_goes_on(
-    tenant: Tenant, animals: list[File], wish: Wish, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, animals: list[File], wish: Wish
 ) -> None:
     wish(E5)
     dead = claims.claim_next(owner="killed")
@@ -208,14 +203,11 @@ def test_killed_worker_is_followed_by_another_that_goes_on(
 
 
 def test_stopped_worker_gives_it_back(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     wish(E5)
-    stop_after_one_file(monkeypatch)
     with committing():
-        worker.reembed_for_a_while(owner="tests")
-    withdraw_stop()
-    monkeypatch.undo()
+        work_until_a_file_is_done()
     half = state_of(tenant)
     assert (half.files_done, half.lease_expires_at, half.failures) == (1, None, 0)
     run_workers()
@@ -224,13 +216,10 @@ def test_stopped_worker_gives_it_back(
 
 
 def test_cancelling_keeps_the_old_model_and_leaves_no_vectors(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     wish(E5)
-    stop_after_one_file(monkeypatch)
-    worker.reembed_for_a_while(owner="tests")
-    withdraw_stop()
-    monkeypatch.undo()
+    work_until_a_file_is_done()
     with tenant.scope():
         cancel(tenant.library)
         with pytest.raises(NotBeingReembedded):
@@ -274,7 +263,7 @@ def test_only_a_model_of_the_registry_and_one_at_a_time(
 
 
 def test_tags_that_changed_before_a_worker_was_killed_are_told_when_nothing_is_left_to_embed(
-    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, animals: list[File], wish: Wish, run_workers: Run
 ) -> None:
     """It had written the vectors of its own model with the old tags, and not yet noted the file."""
     file = animals[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -26,7 +27,7 @@ from tests.knowledge.reembedding.conftest import (
     counts,
     found_files,
     state_of,
-    stop_after_one_file,
+    work_until_a_file_is_done,
 )
 from workers import reembedding as worker
 from workers.stopping import request_stop, withdraw_stop
@@ -82,17 +83,13 @@ def test_cancelling_keeps_the_passages_that_only_an_earlier_revision_has(
     animals: list[File],
     wish: Wish,
     run_workers: Run,
-    monkeypatch: pytest.MonkeyPatch,
     upgraded: Upgrade,
     wanted: str,
 ) -> None:
     """After an upgrade of the model's package they are the only ones there are, whatever was wished for."""
     with upgraded(MINILM, "7.2"):
         wish(wanted)
-        with monkeypatch.context() as stopping:
-            stop_after_one_file(stopping)
-            worker.reembed_for_a_while(owner="tests")
-            withdraw_stop()
+        work_until_a_file_is_done()
         with tenant.scope():
             cancel(tenant.library)
         run_workers()
@@ -135,15 +132,11 @@ def test_upgrade_in_the_midst_of_a_switch_begins_it_anew(
     animals: list[File],
     wish: Wish,
     run_workers: Run,
-    monkeypatch: pytest.MonkeyPatch,
     upgraded: Upgrade,
 ) -> None:
     before = runtime.collection_of(E5)
     wish(E5)
-    with monkeypatch.context() as stopping:
-        stop_after_one_file(stopping)
-        worker.reembed_for_a_while(owner="tests")
-        withdraw_stop()
+    work_until_a_file_is_done()
     assert state_of(tenant).files_done == 1
     with upgraded(E5, "7.4"):
         run_workers()
@@ -160,14 +153,10 @@ def test_what_a_cancelled_switch_wrote_is_found_after_an_upgrade_and_purged(
     animals: list[File],
     wish: Wish,
     run_workers: Run,
-    monkeypatch: pytest.MonkeyPatch,
     upgraded: Upgrade,
 ) -> None:
     wish(E5)
-    with monkeypatch.context() as stopping:
-        stop_after_one_file(stopping)
-        worker.reembed_for_a_while(owner="tests")
-        withdraw_stop()
+    work_until_a_file_is_done()
     with tenant.scope():
         cancel(tenant.library)
     assert retrieval.count_vectors(tenant.organization.pk) == 4
@@ -219,12 +208,12 @@ def test_half_of_a_file_that_became_more_passages_is_not_taken_for_all_of_it(
     file = ingest("lights.txt", " ".join(sentences).encode(), "text/plain")
     monkeypatch.setattr(reembedding, "BATCH", file.chunk_count)
     narrow = _Narrow(runtime.get_embedder(MINILM), 60)
-    with upgraded(MINILM, "7.6"), runtime.using(model=MINILM, embedder=narrow):  # type: ignore[arg-type]
+    with upgraded(MINILM, "7.6"), runtime.using(model=MINILM, embedder=narrow):  # type: ignore[arg-type]  # the rest by __getattr__
         wish(MINILM)
         upsert = runtime.get_index(MINILM).upsert
 
-        def then_stop(*args: object) -> None:
-            upsert(*args)  # type: ignore[arg-type]
+        def then_stop(*args: Any) -> None:
+            upsert(*args)
             request_stop()
 
         with monkeypatch.context() as stopping:

@@ -76,7 +76,7 @@ def test_file_is_not_claimed_while_what_it_needs_is_away(
         with pytest.raises(Reject) as back:
             process_next()
     # celery-types leave the attribute out.
-    assert back.value.requeue, "the message is for whoever can take a file"  # type: ignore[attr-defined]
+    assert back.value.requeue, "the message is for whoever can take a file"  # type: ignore[attr-defined]  # Reject sets it, untyped
     assert (_claims(tenant), _status(tenant, file)) == (0, FileStatus.ENQUEUED)
     run_workers()
     assert (_claims(tenant), _status(tenant, file)) == (1, FileStatus.READY)

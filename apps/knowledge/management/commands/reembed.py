@@ -3,15 +3,14 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from tqdm import tqdm
 
 from apps.base.errors import CommonplaceError
 from apps.knowledge.models import KnowledgeBase
 from apps.knowledge.reembedding.models import UNFINISHED, Reembedding, ReembeddingStatus
-from apps.knowledge.reembedding.requests import cancel, reembed
+from apps.knowledge.reembedding.requests import cancel, is_done, reembed
 from apps.orgs.scope import system_scope, tenant_scope
-from apps.retrieval import services as retrieval
 from apps.retrieval.embedding.registry import MODELS
 
 NOT_ALL, INTERRUPTED = 1, 130
@@ -52,7 +51,7 @@ class Command(BaseCommand):
         for base in bases:
             with tenant_scope(base.organization_id):
                 try:
-                    if _is_done(base, options["model"]):
+                    if is_done(base, options["model"]):
                         self.stdout.write(f"{base.pk}: has {options['model']} already.")
                         continue
                     wishes.append(reembed(base, options["model"]).pk)
@@ -116,14 +115,6 @@ class Command(BaseCommand):
                         file=self.stderr,
                     )
                 time.sleep(POLL_SECONDS)
-
-
-def _is_done(base: KnowledgeBase, model: str) -> bool:
-    """Whether searches read the model's vectors of every passage; the index may hold those of its earlier revision."""
-    if base.embedding_model != model or base.reembeddings.filter(status__in=UNFINISHED).exists():
-        return False
-    expected = base.files.filter(live_revision__gt=0).aggregate(chunks=Sum("chunk_count"))["chunks"] or 0
-    return expected == retrieval.count_vectors(base.organization_id, knowledge_base_id=base.pk, model=model)
 
 
 def _chosen(options: dict[str, Any]) -> QuerySet[KnowledgeBase]:
